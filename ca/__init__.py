@@ -1,0 +1,1 @@
+"""The service that signs certificates, its pages, and the commands of engineers and operators."""

@@ -1,0 +1,1 @@
+"""Tables and queries: the only SQL. Functions take a connection and never commit."""

@@ -1,0 +1,329 @@
+"""Every table. Times are seconds since the epoch, UTC, as in certificates.
+
+What is secret is here only as a hash (`…_hash`, SHA-256 of something random, in hex) or sealed
+under a key that is not in the database (`…_sealed`).
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+ID = String(36)  # a UUID
+HASH = String(64)  # SHA-256 in hex
+
+# --- people ---------------------------------------------------------------------------------
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("username", String(64), nullable=False, unique=True),
+    Column("email", String(254), nullable=False, unique=True),
+    Column("name", String(64), nullable=False),
+    Column("kind", String(8), nullable=False, server_default="person"),  # or "service"
+    Column("created_at", BigInteger, nullable=False),
+    Column("disabled_at", BigInteger),
+)
+
+passwords = Table(
+    "passwords",
+    metadata,
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("argon2", String(255), nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+)
+
+# `last_step` is the last time step (RFC 6238) that was spent: no step at or before it counts.
+totp_credentials = Table(
+    "totp_credentials",
+    metadata,
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("secret_sealed", LargeBinary, nullable=False),
+    Column("last_step", BigInteger, nullable=False),
+    Column("confirmed_at", BigInteger, nullable=False),
+)
+
+totp_enrolments = Table(
+    "totp_enrolments",
+    metadata,
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("secret_sealed", LargeBinary, nullable=False),
+    Column("issued_at", BigInteger, nullable=False),
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("code_hash", HASH, primary_key=True),
+    Column("used_at", BigInteger),
+)
+
+# Failed attempts of one account over all factors, sessions and addresses.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+)
+
+# --- sessions and tokens --------------------------------------------------------------------
+
+# `proofs` is a list of {"amr": "otp", "at": 1700000000, "verified": false}: what was proved in
+# this login, and when. `verified` is WebAuthn's user verification. `ca.identity.proofs` reads it.
+browser_sessions = Table(
+    "browser_sessions",
+    metadata,
+    Column("cookie_hash", HASH, primary_key=True),
+    Column("id", ID, nullable=False, unique=True),
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("proofs", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("user_agent", String(255), nullable=False, server_default=""),
+    Column("address", String(45), nullable=False, server_default=""),
+    Index(None, "user_id"),
+)
+
+# `handle` stands in certificates (session@amrgate) and is a credential nowhere.
+grant_sessions = Table(
+    "grant_sessions",
+    metadata,
+    Column("sid", ID, primary_key=True),
+    Column("handle", ID, nullable=False, unique=True),
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("browser_session_id", ID, nullable=False, server_default=""),
+    Column("client_id", String(64), nullable=False),
+    Column("scope", String(255), nullable=False, server_default=""),
+    Column("proofs", JSON, nullable=False),
+    Column("via", String(8), nullable=False, server_default=""),
+    Column("created_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Index(None, "user_id"),
+    Index(None, "browser_session_id"),
+)
+
+authorization_codes = Table(
+    "authorization_codes",
+    metadata,
+    Column("code_hash", HASH, primary_key=True),
+    Column("client_id", String(64), nullable=False),
+    Column("redirect_uri", String(255), nullable=False),
+    Column("code_challenge", String(64), nullable=False),
+    Column("scope", String(255), nullable=False, server_default=""),
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("browser_session_id", ID, nullable=False),
+    Column("proofs", JSON, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+    Column("sid", ID),  # the grant session it was exchanged for: a second use ends that
+)
+
+# The successor is sealed under a key derived from the token itself, which is not stored.
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("token_hash", HASH, primary_key=True),
+    Column("sid", ID, ForeignKey("grant_sessions.sid", ondelete="CASCADE"), nullable=False),
+    Column("issued_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+    Column("successor_sealed", LargeBinary),
+    Index(None, "sid"),
+)
+
+revoked_access_tokens = Table(
+    "revoked_access_tokens",
+    metadata,
+    Column("jti", ID, primary_key=True),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+# --- directory ------------------------------------------------------------------------------
+
+organizations = Table(
+    "organizations",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),  # as in URLs and files: "acme"
+    Column("label", String(64), nullable=False),
+    Column("max_offline", Integer, nullable=False, server_default="86400"),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column(
+        "organization_id", ID, ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("role", String(16), nullable=False),  # owner, admin, viewer
+    Index(None, "user_id"),
+)
+
+# Slugs are never used again: a retired provider keeps its row.
+sso_providers = Table(
+    "sso_providers",
+    metadata,
+    Column("slug", String(32), primary_key=True),
+    Column("organization_id", ID, ForeignKey("organizations.id"), nullable=False),
+    Column("retired_at", BigInteger),
+    Index(None, "organization_id"),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", String(13), primary_key=True),
+    Column(
+        "organization_id",
+        ID,
+        ForeignKey("organizations.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("title", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "organization_id"),
+)
+
+environments = Table(
+    "environments",
+    metadata,
+    Column(
+        "project_id", String(13), ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("name", String(63), primary_key=True),  # the machine name
+    Column("type", String(16), nullable=False),  # production, staging, development
+    Column("active", Boolean, nullable=False),
+)
+
+# `name` is the whole name without an instance; `forwards` are "host:port" for permitopen.
+services = Table(
+    "services",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("project_id", String(13), ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("environment", String(63), nullable=False),
+    Column("host", String(64), nullable=False),
+    Column("forwards", JSON, nullable=False),
+    Index(None, "project_id"),
+    Index(None, "host"),
+)
+
+# `subject` is an organization's id, a project's id or a service's name; no row asks for nothing.
+requirements = Table(
+    "requirements",
+    metadata,
+    Column("subject", String(128), primary_key=True),
+    Column("amr", JSON, nullable=False),
+    Column("max_age", Integer),
+    Column("networks", JSON(none_as_null=True)),  # NULL for any
+    Column("device", Boolean, nullable=False),
+)
+
+# `scope` is "project" or an environment type.
+project_access = Table(
+    "project_access",
+    metadata,
+    Column(
+        "project_id", String(13), ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("scope", String(16), primary_key=True),
+    Column("role", String(16), nullable=False),  # admin, contributor, viewer
+    Index(None, "user_id"),
+)
+
+# One row. What a host obeys was made from the directory as of this version, or a later one.
+directory_version = Table(
+    "directory_version",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)
+
+# --- hosts ----------------------------------------------------------------------------------
+
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("token_hash", HASH, nullable=False, unique=True),
+    Column("public_key", LargeBinary, nullable=False),  # of the agent
+    Column("joined_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger),
+    Column("acknowledged_version", BigInteger, nullable=False, server_default="0"),
+    Column("removed_at", BigInteger),
+)
+
+join_tokens = Table(
+    "join_tokens",
+    metadata,
+    Column("token_hash", HASH, primary_key=True),
+    Column("host", String(64), nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+)
+
+# --- issuance and the log -------------------------------------------------------------------
+
+# Upper half of every serial that one node issues in one run; never given twice.
+serial_epochs = Table(
+    "serial_epochs",
+    metadata,
+    Column("epoch", BigInteger, primary_key=True),
+    Column("taken_at", BigInteger, nullable=False),
+)
+
+# The chain: hash = SHA-256(previous hash, then the record's bytes); see `ca.audit`.
+audit_records = Table(
+    "audit_records",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("event", String(64), nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("subject", String(128), nullable=False),
+    Column("detail", Text, nullable=False),  # canonical JSON
+    Column("hash", LargeBinary(32), nullable=False),
+    UniqueConstraint("hash"),
+)
+
+# What was asked to be signed, committed with its record before it was signed.
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("serial", BigInteger, primary_key=True),
+    Column("kind", String(4), nullable=False),  # user, host
+    Column("subject", ID, nullable=False),  # a user's or host's id
+    Column("sid", ID, nullable=False, server_default=""),
+    Column("valid_before", BigInteger, nullable=False),
+    Column("outcome", String(8)),  # signed, failed, unknown; NULL while it is open
+    Index(None, "subject"),
+    Index(None, "sid"),
+)
