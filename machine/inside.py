@@ -1,0 +1,188 @@
+"""The first process of a private machine: it lays out the file system, then reaps and logs.
+
+Runs as pid 1 of fresh mount, pid and network namespaces, under `/usr/bin/python3 -IS`, so with
+nothing but the standard library. When its standard input ends it ends, and the kernel ends every
+other process in the machine with it.
+"""
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+STAGE = Path("/mnt")  # exists on every Debian; hidden again before anything runs
+CHECKOUT = "/opt/amrgate"
+OVERLAID = ("/etc", "/usr/lib", "/usr/local", "/opt", "/srv", "/var")
+FRESH = {"/home": "0755", "/root": "0700", "/tmp": "1777", "/run": "0755"}  # noqa: S108 - a fresh one
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+LINKS = {"fd": "fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
+SIOCSIFFLAGS = 0x8914
+IFF_UP_RUNNING = 0x41
+LAST_SYSTEM_UID = 999
+NOBODY = 65534
+PERSONS = {"alice": 1001, "bob": 1002, "carol": 1003, "mallory": 1004, "admin": 1005}
+NAMES = "127.0.0.1 localhost ssh.acme.example ca.acme.example\n"
+
+
+def main(checkout: str) -> None:
+    """Make the machine and stay until standard input ends."""
+    lay_out(checkout)
+    private_devices()
+    private_accounts()
+    private_ssh()
+    bring_loopback_up()
+    signal.signal(signal.SIGCHLD, reap)
+    log = syslog_socket()
+    print("ready", flush=True)  # noqa: T201 - what the outside waits for
+    keep_log(log)
+
+
+def mount(*arguments: str) -> None:
+    """Run the mount command, or fail."""
+    subprocess.run(("mount", *arguments), check=True)
+
+
+def lay_out(checkout: str) -> None:
+    """Put a private layer over what services write, and make the rest read-only."""
+    mount("-t", "tmpfs", "-o", "mode=0700", "machine", str(STAGE))
+    kept = STAGE / "checkout"
+    kept.mkdir()
+    mount("--rbind", checkout, str(kept))
+    mount("-o", "remount,bind,ro", "/")
+    for number, path in enumerate(OVERLAID):
+        upper, work = STAGE / f"upper{number}", STAGE / f"work{number}"
+        upper.mkdir(0o755)
+        work.mkdir()
+        mount(
+            "-t",
+            "overlay",
+            "machine",
+            "-o",
+            f"lowerdir={path},upperdir={upper},workdir={work}",
+            path,
+        )
+    for path, mode in FRESH.items():
+        mount("-t", "tmpfs", "-o", f"mode={mode}", "machine", path)
+    Path(CHECKOUT).mkdir()
+    mount("--move", str(kept), CHECKOUT)
+    mount("-o", "remount,bind,ro", CHECKOUT)
+    for path in ("/run/sshd", "/run/lock", "/run/systemd/userdb"):
+        Path(path).mkdir(parents=True)
+
+
+def private_devices() -> None:
+    """A /dev with terminals and a system log of its own."""
+    new = STAGE / "dev"
+    new.mkdir()
+    mount("-t", "tmpfs", "-o", "mode=0755", "machine", str(new))
+    for name in DEVICES:
+        (new / name).touch()
+        mount("--bind", f"/dev/{name}", str(new / name))
+    for name, target in LINKS.items():
+        (new / name).symlink_to(f"/proc/self/{target}")
+    for name in ("pts", "shm"):
+        (new / name).mkdir()
+    (new / "ptmx").symlink_to("pts/ptmx")
+    mount(
+        "-t",
+        "devpts",
+        "-o",
+        "newinstance,ptmxmode=0666,mode=0620,gid=5",
+        "machine",
+        str(new / "pts"),
+    )
+    mount("-t", "tmpfs", "-o", "mode=1777", "machine", str(new / "shm"))
+    mount("--move", str(new), "/dev")
+    subprocess.run(("umount", "-l", str(STAGE)), check=True)
+
+
+def private_accounts() -> None:
+    """Debian's own accounts, five people with homes, and no trace of the machine's people."""
+    users = [line.split(":") for line in Path("/etc/passwd").read_text().splitlines()]
+    groups = [line.split(":") for line in Path("/etc/group").read_text().splitlines()]
+    users = [user for user in users if is_of_the_system(int(user[2])) and "amrgate" not in user[0]]
+    groups = [
+        group for group in groups if is_of_the_system(int(group[2])) and "amrgate" not in group[0]
+    ]
+    for name, uid in PERSONS.items():
+        users.append([name, "x", str(uid), str(uid), "", f"/home/{name}", "/bin/bash"])
+        groups.append([name, "x", str(uid), ""])
+        Path(f"/home/{name}/.ssh").mkdir(parents=True)
+        for path, mode in ((f"/home/{name}/.ssh", 0o700), (f"/home/{name}", 0o700)):
+            os.chown(path, uid, uid)
+            os.chmod(path, mode)  # noqa: PTH101
+    for name, rows in (("passwd", users), ("group", groups)):
+        write(f"/etc/{name}", "".join(":".join(row) + "\n" for row in rows))
+    write("/etc/shadow", "".join(f"{user[0]}:*:20000:0:99999:7:::\n" for user in users), 0o640)
+    write("/etc/gshadow", "".join(f"{group[0]}:!::\n" for group in groups), 0o640)
+    for name in ("subuid", "subgid"):  # as useradd leaves them
+        write(f"/etc/{name}", "alice:100000:65536\nbob:165536:65536\n")
+
+
+def is_of_the_system(number: int) -> bool:
+    """Whether a uid or gid is one of Debian's own accounts."""
+    return number <= LAST_SYSTEM_UID or number == NOBODY
+
+
+def private_ssh() -> None:
+    """OpenSSH and the name service as Debian installs them, with a host key of the machine's own."""
+    for folder in ("/etc/ssh/sshd_config.d", "/etc/ssh/ssh_config.d"):
+        for path in Path(folder).iterdir():
+            path.unlink()
+    for path in Path("/etc/ssh").glob("ssh_host_*"):
+        path.unlink()
+    write("/etc/ssh/sshd_config", Path("/usr/share/openssh/sshd_config").read_text())
+    write("/etc/nsswitch.conf", Path("/usr/share/libc-bin/nsswitch.conf").read_text())
+    write("/etc/hosts", NAMES)
+    key = "/etc/ssh/ssh_host_ed25519_key"
+    subprocess.run(
+        ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "host", "-f", key), check=True
+    )
+
+
+def write(path: str, text: str, mode: int = 0o644) -> None:
+    """Replace a file of the machine's own layer."""
+    Path(path).write_text(text)
+    os.chmod(path, mode)  # noqa: PTH101
+
+
+def bring_loopback_up() -> None:
+    """What `ip link set lo up` does, without needing iproute2."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP_RUNNING))
+
+
+def reap(_signal: int, _frame: object) -> None:
+    """Collect the daemons' orphans, as init does."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def syslog_socket() -> socket.socket:
+    """The machine's /dev/log."""
+    log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    log.bind("/dev/log")
+    os.chmod("/dev/log", 0o666)  # noqa: PTH101, S103 - anybody may log
+    return log
+
+
+def keep_log(log: socket.socket) -> None:
+    """Append what programs send to the system log to /var/log/syslog, until standard input ends."""
+    with Path("/var/log/syslog").open("wb", buffering=0) as file:
+        while True:
+            ready, _, _ = select.select([0, log.fileno()], [], [])
+            if log.fileno() in ready:
+                file.write(log.recv(65536).rstrip(b"\n\0") + b"\n")
+            if 0 in ready and not os.read(0, 1):
+                return
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

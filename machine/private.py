@@ -1,0 +1,167 @@
+"""Starting a private machine, and running commands in it from outside."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from machine.inside import PERSONS
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+NEEDED = {
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+    "setpriv": "util-linux",
+    "mount": "mount",
+    "sshd": "openssh-server",
+    "ssh": "openssh-client",
+    "sftp": "openssh-client",
+    "rsync": "rsync",
+    "script": "bsdutils",
+}
+NAME_SERVICE = "libnss_systemd.so.2"
+SECONDS = 60  # for any one command
+
+
+class MachineError(Exception):
+    """The private machine cannot be made or used; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command answered."""
+
+    status: int
+    out: str
+    err: str
+
+
+class PrivateMachine:
+    """Namespaces with an init process: private files, processes and network, gone when it ends."""
+
+    def __init__(self) -> None:
+        check()
+        namespaces = ("--mount", "--pid", "--fork", "--mount-proc", "--net", "--kill-child")
+        init = ("/usr/bin/python3", "-IS", str(CHECKOUT / "machine" / "inside.py"), str(CHECKOUT))
+        self._init = subprocess.Popen(
+            ("unshare", *namespaces, *init),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # an interrupt at the terminal ends what runs in it, not it
+        )
+        if self._init.stdout is None or self._init.stdout.readline() != "ready\n":
+            raise MachineError(f"The private machine did not start: {self._init.communicate()[1]}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End every process of the machine; its files go with them."""
+        self._init.communicate()
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """The words before a command that make it run in the machine, as its root."""
+        pid = self._init.pid
+        return (
+            "nsenter",
+            f"--mount=/proc/{pid}/ns/mnt",
+            f"--net=/proc/{pid}/ns/net",
+            f"--pid=/proc/{pid}/ns/pid_for_children",
+        )
+
+    def path(self, inside: str) -> Path:
+        """The path, seen from outside, of a file in the machine."""
+        return Path(f"/proc/{self._init.pid}/root{inside}")
+
+    def popen(
+        self,
+        command: Sequence[str],
+        user: str = "root",
+        environment: Mapping[str, str] | None = None,
+    ) -> "subprocess.Popen[str]":
+        """Start a command in the machine, as one of its users, in that user's home."""
+        return subprocess.Popen(
+            (*self.prefix, *as_user(user, environment or {}), *command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(
+        self,
+        *command: str,
+        user: str = "root",
+        stdin: str = "",
+        environment: Mapping[str, str] | None = None,
+        seconds: float = SECONDS,
+    ) -> Result:
+        """Run a command in the machine to its end."""
+        process = self.popen(command, user, environment)
+        try:
+            out, err = process.communicate(stdin, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            raise
+        return Result(process.returncode, out, err)
+
+    def check(self, *command: str, user: str = "root", stdin: str = "") -> str:
+        """Run a command that must succeed; return what it printed.
+
+        Raises:
+            MachineError: it failed.
+        """
+        result = self.run(*command, user=user, stdin=stdin)
+        if result.status:
+            raise MachineError(f"{' '.join(command)}: {result.status}: {result.err}{result.out}")
+        return result.out
+
+    def spawn(self, *command: str, log: str) -> int:
+        """Leave a daemon running in the machine; return its process id there."""
+        line = 'log=$1; shift; setsid "$@" >>"$log" 2>&1 </dev/null & echo $!'
+        return int(self.check("sh", "-c", line, "sh", log, *command))
+
+
+def as_user(user: str, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The words that make a command run as `user` in a login's environment and home."""
+    home = f"/home/{user}" if user in PERSONS else "/root"
+    settings = [f"{name}={value}" for name, value in environment.items()]
+    return (
+        *("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--reset-env", "--"),
+        *("env", "-C", home, "LANG=C.UTF-8", *settings),
+    )
+
+
+def check() -> None:
+    """See that a private machine can be made here.
+
+    Raises:
+        MachineError: it cannot; the message is one sentence for the person at the terminal.
+    """
+    if os.geteuid() != 0:
+        raise MachineError(
+            "A private machine needs root, to mount and to let sshd change users:"
+            " run this as root, or with sudo."
+        )
+    search = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    missing = {package for name, package in NEEDED.items() if not shutil.which(name, path=search)}
+    if not any(Path("/usr/lib").glob(f"*/{NAME_SERVICE}")):
+        missing.add("libnss-systemd")
+    if missing:
+        raise MachineError(f"Missing Debian packages: {' '.join(sorted(missing))}.")
