@@ -190,7 +190,7 @@ sso_providers = Table(
     "sso_providers",
     metadata,
     Column("slug", String(32), primary_key=True),
-    Column("organization_id", ID, ForeignKey("organizations.id"), nullable=False),
+    Column("organization_id", ID, ForeignKey("organizations.id", ondelete="SET NULL")),
     Column("retired_at", BigInteger),
     Index(None, "organization_id"),
 )
@@ -268,26 +268,31 @@ directory_version = Table(
 
 # --- hosts ----------------------------------------------------------------------------------
 
+# A host is in the directory before it joins: until then it has no token and no key. `names` are
+# those that its host certificates hold, `name` among them.
 hosts = Table(
     "hosts",
     metadata,
     Column("id", ID, primary_key=True),
     Column("name", String(64), nullable=False, unique=True),
-    Column("token_hash", HASH, nullable=False, unique=True),
-    Column("public_key", LargeBinary, nullable=False),  # of the agent
-    Column("joined_at", BigInteger, nullable=False),
+    Column("names", JSON, nullable=False),
+    Column("token_hash", HASH, unique=True),
+    Column("public_key", LargeBinary),  # of the agent
+    Column("joined_at", BigInteger),
     Column("seen_at", BigInteger),
     Column("acknowledged_version", BigInteger, nullable=False, server_default="0"),
-    Column("removed_at", BigInteger),
+    Column("acknowledged_digest", HASH, nullable=False, server_default=""),
 )
 
 join_tokens = Table(
     "join_tokens",
     metadata,
     Column("token_hash", HASH, primary_key=True),
-    Column("host", String(64), nullable=False),
+    Column("host_id", ID, ForeignKey("hosts.id", ondelete="CASCADE"), nullable=False),
+    Column("names", JSON, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("used_at", BigInteger),
+    Index(None, "host_id"),
 )
 
 # --- issuance and the log -------------------------------------------------------------------
