@@ -1,0 +1,25 @@
+.PHONY: help demo test bench fuzz mutation serve setup
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /    make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: setup ## the main job on real programs, in a private machine, in a minute
+	@.venv/bin/python -m demo
+
+test: setup ## format, lint, types and tests: what must pass before anything lands
+	@scripts/test
+
+bench: setup ## every figure that has a budget, into benchmarks/results.json
+	@.venv/bin/python -m benchmarks.run
+
+fuzz: setup ## mutate certificates and bundles until stopped, or for SECONDS=60
+	@.venv/bin/python -m tests.fuzz $(SECONDS)
+
+mutation: setup ## break the deciding modules line by line and see that the tests notice
+	@.venv/bin/mutmut run && .venv/bin/mutmut results
+
+serve: setup ## a development server with the data of examples/
+	@.venv/bin/python -m demo.serve
+
+setup: ## what the others need: .venv, locked dependencies and, as root, Debian packages
+	@scripts/setup

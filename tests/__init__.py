@@ -1,0 +1,1 @@
+"""The tests. Shared fixtures are in the modules that `conftest` names."""

@@ -1,0 +1,52 @@
+"""What every test may use, and the count of attacks at the end of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+pytest_plugins = ["tests.interpreters", "tests.databases"]
+
+ATTACKS = frozenset(
+    # Certificates: what the parser, the verifying path and the hook must refuse.
+    {*range(1, 15), 17, 18, 19, 21, 24, 26, 27, 29, 32, 33, 34, 36}
+    # The hook and the host.
+    | {*range(37, 42), 48, 49, 54, *range(56, 62), 66, *range(197, 201)}
+    # What may be asked to be signed.
+    | {67, 68, 69, 71, 72, 75, 77, 79}
+)
+"""The numbered cases that the tests must cover by now."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Write each test's numbers into its report, which is all that crosses from a worker."""
+    for item in items:
+        for marker in item.iter_markers("attack"):
+            item.user_properties.extend(("attack", number) for number in marker.args)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    ran: dict[int, bool] = {}
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, []):
+            for name, number in getattr(report, "user_properties", []):
+                if name == "attack":
+                    ran[number] = ran.get(number, True) and outcome == "passed"
+    if not ran:
+        return
+    listed = ATTACKS & ran.keys()
+    failed = sorted(number for number, passed in ran.items() if not passed)
+    line = f"attacks: {len(listed)} of the {len(ATTACKS)} listed cases ran"
+    if others := len(ran.keys() - ATTACKS):
+        line += f", and {others} more"
+    if missing := sorted(ATTACKS - ran.keys()):
+        line += f"; not run: {_words(missing)}"
+    if failed:
+        line += f"; FAILED: {_words(failed)}"
+    terminalreporter.write_line(line)
+
+
+def _words(numbers: list[int]) -> str:
+    return ", ".join(str(number) for number in numbers)

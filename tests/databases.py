@@ -1,0 +1,71 @@
+"""The databases the service is tested on: SQLite, and a PostgreSQL server of the run's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+OPTIONS = (
+    "-c listen_addresses='' "  # nobody else on this machine reaches it
+    "-c fsync=off -c full_page_writes=off "  # the cluster is thrown away
+    "-c max_connections=200"
+)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Path]:
+    """The folder with the Unix socket of a PostgreSQL server, which ends with the run."""
+    assert BINARIES, "PostgreSQL is missing: `make test` installs it"
+    # Not pytest's folder: a socket's path may have 107 bytes, and the server's user must reach it.
+    folder = Path(tempfile.mkdtemp(prefix="amrgate-postgresql-"))
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres", "postgres")
+    _run(folder, "initdb", "--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", "-D", "data")
+    options = f"{OPTIONS} -c unix_socket_directories={folder}"
+    _run(folder, "pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
+    yield folder
+    _run(folder, "pg_ctl", "-D", "data", "-m", "immediate", "stop")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The SQLAlchemy URL of a new, empty database, once of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/ca.sqlite"
+        return
+    folder: Path = request.getfixturevalue("postgresql")
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(_conninfo(folder), autocommit=True) as server:
+        server.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+        yield f"postgresql+psycopg://postgres@/{name}?host={folder}"
+        server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _conninfo(folder: Path) -> str:
+    return f"host={folder} user=postgres dbname=postgres"
+
+
+def _run(folder: Path, program: str, *arguments: str) -> None:
+    # PostgreSQL refuses to run as root.
+    become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+    subprocess.run(
+        [*(become if os.geteuid() == 0 else []), BINARIES[-1] / program, *arguments],
+        cwd=folder,
+        check=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        timeout=60,
+    )
