@@ -1,1 +1,1 @@
-"""From a public key to a certificate: draft, lint what will be signed, record, sign, compare."""
+"""Issuing certificates: draft, lint, record, sign."""

@@ -1,0 +1,29 @@
+"""What a running service is made of, for the routes that need it."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import Engine
+
+from ca.keys import Keyring
+from ca.settings import Settings
+
+
+@dataclass(frozen=True)
+class Services:
+    """Made once in each worker by `ca.ops.serve`; everything else takes what it needs of it."""
+
+    settings: Settings
+    engine: Engine
+    keys: Keyring
+
+
+async def of(request: Request) -> Services:
+    """The services of the application that answers `request`."""
+    services: Services = request.app.state.services
+    return services
+
+
+Given = Annotated[Services, Depends(of)]
+"""A route's parameter of this type is given the services: `def route(services: Given)`."""

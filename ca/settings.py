@@ -1,0 +1,179 @@
+"""One frozen object with everything an operator may set, read once from `settings.toml`."""
+
+import tomllib
+from dataclasses import dataclass, fields
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ca.errors import Misconfigured
+
+DEFAULT_DATA = Path("/var/lib/amrgate-ca")
+SETTINGS_FILE = "settings.toml"
+DATABASE_FILE = "amrgate.db"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the operator decided. Defaults are the secure ones."""
+
+    data: Path
+    """The folder of keys, database and this file."""
+
+    issuer: str
+    """The URL under which everybody reaches us, without a slash at its end."""
+
+    listen: str
+    """`address:port` that `serve` listens on."""
+
+    database: str
+    """SQLAlchemy's URL of the database."""
+
+    ssh_hosts: tuple[str, ...] = ()
+    """Host patterns under which engineers reach the SSH hosts, such as "*.ssh.acme.example"."""
+
+    clients: tuple[str, ...] = ("amrgate",)
+    """Ids of the public OAuth clients."""
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach us by https; if not, it is plain http on a loopback address."""
+        return self.issuer.startswith("https://")
+
+
+def read(data: Path) -> Settings:
+    """Read the settings of the data folder `data`.
+
+    Raises:
+        Misconfigured: the file is missing or says something that cannot be meant.
+    """
+    path = data / SETTINGS_FILE
+    try:
+        text = path.read_text()
+    except FileNotFoundError as error:
+        raise Misconfigured(
+            f"There is no {path}: run `amrgate-ca init --data {data}` first."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{path} cannot be read: {error}.") from error
+    try:
+        return parse(text, data)
+    except Misconfigured as error:
+        raise Misconfigured(f"{path}: {error.message}") from error
+
+
+def parse(text: str, data: Path) -> Settings:
+    """Read settings from TOML.
+
+    Raises:
+        Misconfigured: naming the key that is wrong.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise Misconfigured(f"not TOML: {error}.") from error
+    known = {field.name for field in fields(Settings)} - {"data"}
+    for name in values.keys() - known:
+        raise Misconfigured(f"there is no setting {name!r}; there are {', '.join(sorted(known))}.")
+    for name in ("issuer", "listen"):
+        if name not in values:
+            raise Misconfigured(f"{name!r} is missing.")
+    return Settings(
+        data=data,
+        issuer=check_issuer(_text(values, "issuer")),
+        listen=check_listen(_text(values, "listen")),
+        database=_text(values, "database")
+        if "database" in values
+        else f"sqlite:///{data.absolute() / DATABASE_FILE}",
+        ssh_hosts=_texts(values, "ssh_hosts", Settings.ssh_hosts),
+        clients=_texts(values, "clients", Settings.clients),
+    )
+
+
+def render(settings: Settings) -> str:
+    """Write settings as TOML, each with what it means."""
+    return (
+        "# The settings of this certificate authority; `amrgate-ca serve` reads them at its start.\n"
+        "\n"
+        "# The URL under which engineers and hosts reach it.\n"
+        f"issuer = {_quoted(settings.issuer)}\n"
+        "\n"
+        "# Where it listens: address:port.\n"
+        f"listen = {_quoted(settings.listen)}\n"
+        "\n"
+        "# The database, as SQLAlchemy writes it.\n"
+        f"database = {_quoted(settings.database)}\n"
+        "\n"
+        "# Host patterns under which engineers reach your SSH hosts.\n"
+        f"ssh_hosts = [{', '.join(map(_quoted, settings.ssh_hosts))}]\n"
+        "\n"
+        "# Ids of the command-line clients that may ask for a login.\n"
+        f"clients = [{', '.join(map(_quoted, settings.clients))}]\n"
+    )
+
+
+def check_issuer(url: str) -> str:
+    """Return `url` without a slash at its end, if it is one that we may be reached under.
+
+    Raises:
+        Misconfigured: it is not https, nor http on a loopback address; or it is more than
+            scheme, host and port.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise Misconfigured(f"the issuer {url!r} is not a URL: {error}.") from error
+    if not parts.hostname or parts.username is not None or parts.path not in ("", "/"):
+        raise Misconfigured(f"the issuer {url!r} must be only https://HOST or https://HOST:PORT.")
+    if parts.query or parts.fragment or port == 0:
+        raise Misconfigured(f"the issuer {url!r} must be only https://HOST or https://HOST:PORT.")
+    # Passwords and tokens would cross the network in clear.
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+        raise Misconfigured(
+            f"the issuer {url!r} must begin with https://; http is for loopback addresses only."
+        )
+    return url.rstrip("/")
+
+
+def check_listen(value: str) -> str:
+    """Return `value` if it is `address:port`.
+
+    Raises:
+        Misconfigured: it is not.
+    """
+    address, _, port = value.rpartition(":")
+    if not (port.isascii() and port.isdigit() and int(port) < 65536):  # noqa: PLR2004 a port
+        raise Misconfigured(f"'listen' is {value!r}, but must be address:port.")
+    try:
+        ip_address(address.strip("[]"))
+    except ValueError as error:
+        raise Misconfigured(f"'listen' is {value!r}, but must be an IP address:port.") from error
+    return value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _text(values: dict[str, Any], name: str) -> str:
+    value = values[name]
+    if not isinstance(value, str) or not value:
+        raise Misconfigured(f"{name!r} must be a text.")
+    return value
+
+
+def _texts(values: dict[str, Any], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    value = values.get(name, list(default))
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise Misconfigured(f"{name!r} must be a list of texts.")
+    return tuple(value)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
