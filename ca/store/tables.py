@@ -80,11 +80,12 @@ recovery_codes = Table(
     Column("used_at", BigInteger),
 )
 
-# Failed attempts of one account over all factors, sessions and addresses.
+# Attempts in a row that no whole login followed, over all factors, sessions and addresses.
+# `subject` is a user's id, or the SHA-256 of a name that nobody has: both must look alike.
 attempts = Table(
     "attempts",
     metadata,
-    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("subject", HASH, primary_key=True),
     Column("failures", Integer, nullable=False),
     Column("last_at", BigInteger, nullable=False),
 )
@@ -121,7 +122,8 @@ grant_sessions = Table(
     Column("proofs", JSON, nullable=False),
     Column("via", String(8), nullable=False, server_default=""),
     Column("created_at", BigInteger, nullable=False),
-    Column("seen_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),  # the last refresh
+    Column("expires_at", BigInteger, nullable=False),  # however much it is used
     Column("ended_at", BigInteger),
     Index(None, "user_id"),
     Index(None, "browser_session_id"),

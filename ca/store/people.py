@@ -1,0 +1,208 @@
+"""Queries about people and what they prove themselves with."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+
+from ca.store.tables import (
+    passwords,
+    recovery_codes,
+    totp_credentials,
+    totp_enrolments,
+    users,
+)
+
+
+@dataclass(frozen=True)
+class User:
+    """A person, or a service user."""
+
+    id: str
+    username: str
+    email: str
+    name: str
+    kind: str
+    disabled: bool
+
+
+@dataclass(frozen=True)
+class Totp:
+    """A confirmed authenticator application."""
+
+    secret_sealed: bytes
+    last_step: int
+    confirmed_at: int
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """An authenticator application that was offered, but not confirmed yet."""
+
+    secret_sealed: bytes
+    issued_at: int
+
+
+USER_COLUMNS = (
+    users.c.id,
+    users.c.username,
+    users.c.email,
+    users.c.name,
+    users.c.kind,
+    users.c.disabled_at,
+)
+
+
+def user_of(row: Row[*tuple[Any, ...]]) -> User:
+    """The user in a row that holds USER_COLUMNS."""
+    return User(
+        id=row.id,
+        username=row.username,
+        email=row.email,
+        name=row.name,
+        kind=row.kind,
+        disabled=row.disabled_at is not None,
+    )
+
+
+def find_user(connection: Connection, user_id: str) -> User | None:
+    """The user with this id."""
+    return _one_user(connection, select(*USER_COLUMNS).where(users.c.id == user_id))
+
+
+def find_user_by_name(connection: Connection, name: str) -> User | None:
+    """The user with this user name, or else with this e-mail address in any case."""
+    found = _one_user(connection, select(*USER_COLUMNS).where(users.c.username == name))
+    if found is not None:
+        return found
+    by_email = select(*USER_COLUMNS).where(func.lower(users.c.email) == name.lower())
+    return _one_user(connection, by_email.limit(1))
+
+
+def password_hash(connection: Connection, user_id: str) -> str | None:
+    """The argon2 hash of the user's password, None where there is none."""
+    query = select(passwords.c.argon2).where(passwords.c.user_id == user_id)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def put_password(connection: Connection, user_id: str, argon2: str, now: int) -> None:
+    """Store a new password's hash in the place of an old one."""
+    connection.execute(delete(passwords).where(passwords.c.user_id == user_id))
+    connection.execute(insert(passwords).values(user_id=user_id, argon2=argon2, changed_at=now))
+
+
+def replace_hash(connection: Connection, user_id: str, old: str, new: str) -> None:
+    """Store the same password hashed anew, unless it was changed meanwhile."""
+    connection.execute(
+        update(passwords)
+        .where(passwords.c.user_id == user_id, passwords.c.argon2 == old)
+        .values(argon2=new)
+    )
+
+
+def find_totp(connection: Connection, user_id: str) -> Totp | None:
+    """The user's authenticator application."""
+    row = connection.execute(
+        select(
+            totp_credentials.c.secret_sealed,
+            totp_credentials.c.last_step,
+            totp_credentials.c.confirmed_at,
+        ).where(totp_credentials.c.user_id == user_id)
+    ).one_or_none()
+    return None if row is None else Totp(*row)
+
+
+def spend_totp_step(connection: Connection, user_id: str, step: int) -> bool:
+    """Spend a time step, and with it all before it; False if it was spent already.
+
+    One statement, so that of any number of uses at once, on any number of nodes, one succeeds.
+    """
+    result = connection.execute(
+        update(totp_credentials)
+        .where(totp_credentials.c.user_id == user_id, totp_credentials.c.last_step < step)
+        .values(last_step=step)
+    )
+    return result.rowcount == 1
+
+
+def add_totp(
+    connection: Connection, user_id: str, secret_sealed: bytes, step: int, now: int
+) -> None:
+    """Store a confirmed application; `step` is the one whose code confirmed it, now spent."""
+    connection.execute(
+        insert(totp_credentials).values(
+            user_id=user_id, secret_sealed=secret_sealed, last_step=step, confirmed_at=now
+        )
+    )
+
+
+def remove_totp(connection: Connection, user_id: str) -> bool:
+    """Forget the user's application; False if there was none."""
+    result = connection.execute(
+        delete(totp_credentials).where(totp_credentials.c.user_id == user_id)
+    )
+    return result.rowcount == 1
+
+
+def find_enrolment(connection: Connection, user_id: str) -> Enrolment | None:
+    """The application that was offered to the user last."""
+    row = connection.execute(
+        select(totp_enrolments.c.secret_sealed, totp_enrolments.c.issued_at).where(
+            totp_enrolments.c.user_id == user_id
+        )
+    ).one_or_none()
+    return None if row is None else Enrolment(*row)
+
+
+def put_enrolment(connection: Connection, user_id: str, secret_sealed: bytes, now: int) -> None:
+    """Offer an application in the place of any other that was not confirmed."""
+    take_enrolment(connection, user_id)
+    connection.execute(
+        insert(totp_enrolments).values(user_id=user_id, secret_sealed=secret_sealed, issued_at=now)
+    )
+
+
+def take_enrolment(connection: Connection, user_id: str) -> bool:
+    """Spend the offer; False if there was none, or another took it first."""
+    result = connection.execute(delete(totp_enrolments).where(totp_enrolments.c.user_id == user_id))
+    return result.rowcount == 1
+
+
+def put_recovery_codes(connection: Connection, user_id: str, hashes: list[str]) -> None:
+    """Store a new set of recovery codes; the old ones are void."""
+    remove_recovery_codes(connection, user_id)
+    connection.execute(
+        insert(recovery_codes), [{"user_id": user_id, "code_hash": one} for one in hashes]
+    )
+
+
+def remove_recovery_codes(connection: Connection, user_id: str) -> None:
+    """Void all of the user's recovery codes."""
+    connection.execute(delete(recovery_codes).where(recovery_codes.c.user_id == user_id))
+
+
+def spend_recovery_code(connection: Connection, user_id: str, code_hash: str, now: int) -> bool:
+    """Spend a recovery code; False if it is none of the user's or was spent."""
+    result = connection.execute(
+        update(recovery_codes)
+        .where(
+            recovery_codes.c.user_id == user_id,
+            recovery_codes.c.code_hash == code_hash,
+            recovery_codes.c.used_at.is_(None),
+        )
+        .values(used_at=now)
+    )
+    return result.rowcount == 1
+
+
+def count_recovery_codes(connection: Connection, user_id: str) -> int:
+    """How many recovery codes are left."""
+    query = select(func.count()).where(
+        recovery_codes.c.user_id == user_id, recovery_codes.c.used_at.is_(None)
+    )
+    return connection.execute(query).scalar_one()
+
+
+def _one_user(connection: Connection, query: Select[*tuple[Any, ...]]) -> User | None:
+    row = connection.execute(query).one_or_none()
+    return None if row is None else user_of(row)

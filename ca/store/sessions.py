@@ -1,0 +1,252 @@
+"""Queries about sessions: a browser's, and those of grants, to which tokens belong."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from ca.identity.proofs import Proofs, amr_of, auth_time_of, from_fields, to_fields
+from ca.store.people import USER_COLUMNS, User, user_of
+from ca.store.tables import browser_sessions, grant_sessions, revoked_access_tokens, users
+
+BROWSER_IDLE = 3600  # seconds (NIST SP 800-63B-4, AAL2)
+BROWSER_LIFETIME = 86400  # seconds, likewise
+GRANT_IDLE = 7 * 86400  # seconds without a refresh
+
+SEEN_EVERY = 60  # seconds: a page view is not worth a write more often
+
+
+@dataclass(frozen=True)
+class BrowserSession:
+    """What a cookie stands for."""
+
+    id: str
+    user: User
+    proofs: Proofs
+    created_at: int
+    seen_at: int
+
+
+@dataclass(frozen=True)
+class GrantSession:
+    """What a token stands for; `handle` is how certificates name it."""
+
+    sid: str
+    handle: str
+    user: User
+    browser_session_id: str
+    client_id: str
+    scope: str
+    proofs: Proofs
+    via: str
+    expires_at: int
+
+    @property
+    def amr(self) -> frozenset[str]:
+        """How its person logged in."""
+        return amr_of(self.proofs)
+
+    @property
+    def auth_time(self) -> int | None:
+        """When the oldest of the factors was proved."""
+        return auth_time_of(self.proofs)
+
+
+# --- a browser's ----------------------------------------------------------------------------
+
+
+def add_browser_session(
+    connection: Connection,
+    session: BrowserSession,
+    cookie_hash: str,
+    user_agent: str,
+    address: str,
+) -> None:
+    """Store a new session; who asked is shown to its person later."""
+    connection.execute(
+        insert(browser_sessions).values(
+            cookie_hash=cookie_hash,
+            id=session.id,
+            user_id=session.user.id,
+            proofs=to_fields(session.proofs),
+            created_at=session.created_at,
+            seen_at=session.seen_at,
+            user_agent=user_agent[:255],
+            address=address[:45],
+        )
+    )
+
+
+def live_browser_session(
+    connection: Connection, cookie_hash: str, now: int
+) -> BrowserSession | None:
+    """The session of this cookie, if it is neither ended, idle, too old nor a disabled user's."""
+    row = connection.execute(
+        select(
+            browser_sessions.c.id.label("session_id"),
+            browser_sessions.c.proofs,
+            browser_sessions.c.created_at,
+            browser_sessions.c.seen_at,
+            *USER_COLUMNS,
+        )
+        .join(users, users.c.id == browser_sessions.c.user_id)
+        .where(
+            browser_sessions.c.cookie_hash == cookie_hash,
+            browser_sessions.c.ended_at.is_(None),
+            browser_sessions.c.seen_at > now - BROWSER_IDLE,
+            browser_sessions.c.created_at > now - BROWSER_LIFETIME,
+            users.c.disabled_at.is_(None),
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    return BrowserSession(
+        id=row.session_id,
+        user=user_of(row),
+        proofs=from_fields(row.proofs),
+        created_at=row.created_at,
+        seen_at=row.seen_at,
+    )
+
+
+def touch_browser_session(connection: Connection, session: BrowserSession, now: int) -> None:
+    """Note that the session is used."""
+    connection.execute(
+        update(browser_sessions).where(browser_sessions.c.id == session.id).values(seen_at=now)
+    )
+
+
+def raise_browser_session(
+    connection: Connection, session_id: str, cookie_hash: str, proofs: Proofs, now: int
+) -> bool:
+    """Give a session more proofs and a new cookie, so that nobody who knew the old one rises.
+
+    False if it was ended meanwhile.
+    """
+    result = connection.execute(
+        update(browser_sessions)
+        .where(browser_sessions.c.id == session_id, browser_sessions.c.ended_at.is_(None))
+        .values(cookie_hash=cookie_hash, proofs=to_fields(proofs), seen_at=now)
+    )
+    return result.rowcount == 1
+
+
+def end_browser_session(connection: Connection, session_id: str, now: int) -> None:
+    """End one browser session; what it granted lives on."""
+    connection.execute(
+        update(browser_sessions)
+        .where(browser_sessions.c.id == session_id, browser_sessions.c.ended_at.is_(None))
+        .values(ended_at=now)
+    )
+
+
+# --- a grant's ------------------------------------------------------------------------------
+
+
+def add_grant_session(connection: Connection, session: GrantSession, now: int) -> None:
+    """Store a new session."""
+    connection.execute(
+        insert(grant_sessions).values(
+            sid=session.sid,
+            handle=session.handle,
+            user_id=session.user.id,
+            browser_session_id=session.browser_session_id,
+            client_id=session.client_id,
+            scope=session.scope,
+            proofs=to_fields(session.proofs),
+            via=session.via,
+            created_at=now,
+            seen_at=now,
+            expires_at=session.expires_at,
+        )
+    )
+
+
+def live_session(
+    connection: Connection, sid: str, now: int, *, jti: str | None
+) -> GrantSession | None:
+    """The session that a token belongs to, if it still counts.
+
+    `jti` is the access token's, which may have been revoked by itself; None for a refresh token.
+    None is also the answer for a session that ended, is idle or too old, or whose user is
+    disabled. Whoever takes an access token asks this at every request.
+    """
+    query = (
+        select(
+            grant_sessions.c.sid,
+            grant_sessions.c.handle,
+            grant_sessions.c.browser_session_id,
+            grant_sessions.c.client_id,
+            grant_sessions.c.scope,
+            grant_sessions.c.proofs,
+            grant_sessions.c.via,
+            grant_sessions.c.expires_at,
+            *USER_COLUMNS,
+        )
+        .join(users, users.c.id == grant_sessions.c.user_id)
+        .where(
+            grant_sessions.c.sid == sid,
+            grant_sessions.c.ended_at.is_(None),
+            grant_sessions.c.seen_at > now - GRANT_IDLE,
+            grant_sessions.c.expires_at > now,
+            users.c.disabled_at.is_(None),
+        )
+    )
+    if jti is not None:
+        revoked = select(revoked_access_tokens.c.jti).where(revoked_access_tokens.c.jti == jti)
+        query = query.where(~revoked.exists())
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _grant_session(row)
+
+
+def touch_grant_session(connection: Connection, sid: str, now: int) -> None:
+    """Note that the session was refreshed."""
+    connection.execute(
+        update(grant_sessions).where(grant_sessions.c.sid == sid).values(seen_at=now)
+    )
+
+
+def end_grant_session(connection: Connection, sid: str, now: int) -> bool:
+    """End one grant session and with it its tokens; False if it had ended."""
+    result = connection.execute(
+        update(grant_sessions)
+        .where(grant_sessions.c.sid == sid, grant_sessions.c.ended_at.is_(None))
+        .values(ended_at=now)
+    )
+    return result.rowcount == 1
+
+
+def end_sessions(connection: Connection, user_id: str, now: int, *, but: str = "") -> None:
+    """End all of the user's browser and grant sessions but the one with this id or `sid`."""
+    connection.execute(
+        update(browser_sessions)
+        .where(
+            browser_sessions.c.user_id == user_id,
+            browser_sessions.c.id != but,
+            browser_sessions.c.ended_at.is_(None),
+        )
+        .values(ended_at=now)
+    )
+    connection.execute(
+        update(grant_sessions)
+        .where(
+            grant_sessions.c.user_id == user_id,
+            grant_sessions.c.sid != but,
+            grant_sessions.c.ended_at.is_(None),
+        )
+        .values(ended_at=now)
+    )
+
+
+def _grant_session(row: Row[*tuple[Any, ...]]) -> GrantSession:
+    return GrantSession(
+        sid=row.sid,
+        handle=row.handle,
+        user=user_of(row),
+        browser_session_id=row.browser_session_id,
+        client_id=row.client_id,
+        scope=row.scope,
+        proofs=from_fields(row.proofs),
+        via=row.via,
+        expires_at=row.expires_at,
+    )
