@@ -15,6 +15,7 @@ MAX_SERVICE = 128  # bytes
 MAX_LABEL = 32  # letters and digits, hyphens not counted
 MAX_DISPLAY_NAME = 64  # characters
 MAX_INSTANCE_DIGITS = 4
+MAX_HOST_NAME, MAX_HOST_LABEL = 253, 63  # characters (RFC 1035)
 
 
 class ServiceName:
@@ -82,6 +83,18 @@ def is_user_id(name: str) -> bool:
 def is_slug(name: str) -> bool:
     """The name of a single sign-on provider."""
     return 0 < len(name) <= MAX_LABEL and _SLUG.issuperset(name)
+
+
+def is_host_name(name: str) -> bool:
+    """A DNS name in lower case, without wildcards, or an IPv4 address."""
+    words = name.split(".")
+    return len(name) <= MAX_HOST_NAME and all(
+        0 < len(word) <= MAX_HOST_LABEL
+        and _SLUG.issuperset(word)
+        and not word.startswith("-")
+        and not word.endswith("-")
+        for word in words
+    )
 
 
 def is_display_name(name: str) -> bool:
