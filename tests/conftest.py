@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-pytest_plugins = ["tests.interpreters", "tests.databases"]
+pytest_plugins = ["tests.interpreters", "tests.databases", "tests.machines"]
 
 ATTACKS = frozenset(
     # Certificates: what the parser, the verifying path and the hook must refuse.

@@ -1,0 +1,83 @@
+"""Every way in which an engineer's programs reach a service, and what each of them answers."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+from machine.private import PrivateMachine, Result
+
+HOST = "ssh.acme.example"
+SERVICE = "abcdefg123456-main-bvxea6i--app"
+TUNNEL = "127.0.0.1:8001:127.0.0.1:9001"
+CONFIG = f"""\
+Host {HOST}
+    IdentityFile ~/.ssh/id_ed25519
+    CertificateFile ~/.ssh/id_ed25519-cert.pub
+    IdentitiesOnly yes
+    BatchMode yes
+"""
+
+
+@dataclass(frozen=True)
+class Form:
+    """One client program, how it is called, and how it ends when sshd closes the connection."""
+
+    name: str
+    command: Callable[[str], tuple[str, ...]]  # its argument is `service@host`
+    stdin: str = ""
+    refused: int = 255
+
+
+FORMS = (
+    Form("ssh command", lambda there: ("ssh", there, "id", "-un")),
+    Form("ssh shell", lambda there: ("ssh", there), stdin="id -un; exit\n"),
+    Form("ssh -t", lambda there: ("ssh", "-tt", there, "id", "-un")),
+    Form("ssh -N -L", lambda there: ("ssh", "-N", "-L", TUNNEL, there)),
+    Form("scp", lambda there: ("scp", "note", f"{there}:note-scp")),
+    Form("scp -O", lambda there: ("scp", "-O", "note", f"{there}:note-rcp"), refused=1),
+    Form("sftp", lambda there: ("sftp", "-b", "-", there), stdin="put note note-sftp\n"),
+    Form("rsync", lambda there: ("rsync", "note", f"{there}:note-rsync")),
+)
+NAMES = [form.name for form in FORMS]
+
+
+def use(machine: PrivateMachine, person: str, form: Form, service: str = SERVICE) -> Result:
+    """Let one of the people reach a service in one of the ways, to its end."""
+    return machine.run(*form.command(f"{service}@{HOST}"), user=person, stdin=form.stdin)
+
+
+def ssh(
+    machine: PrivateMachine,
+    person: str,
+    *command: str,
+    service: str = SERVICE,
+    options: tuple[str, ...] = (),
+) -> Result:
+    """`ssh service@host command`."""
+    return machine.run("ssh", *options, f"{service}@{HOST}", *command, user=person)
+
+
+class Answers(TypedDict):
+    """What a probe saw: an answer to each step, the banners, and the seconds it took."""
+
+    answers: list[str]
+    banners: list[str]
+    seconds: float
+
+
+def probe(
+    machine: PrivateMachine,
+    steps: Sequence[tuple[str, str, str, int | str]],
+    server: tuple[str, ...] = (),
+) -> Answers:
+    """Take the steps on one connection to sshd, or to `server` as a program (`machine.probe`)."""
+    words = (
+        "env",
+        "PYTHONPATH=/opt/amrgate",
+        "/opt/amrgate/.venv/bin/python",
+        "-m",
+        "machine.probe",
+    )
+    answers: Answers = json.loads(machine.check(*words, *server, stdin=json.dumps(steps)))
+    return answers
