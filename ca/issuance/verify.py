@@ -32,15 +32,17 @@ _RSA_HASHES: dict[str, hashes.HashAlgorithm] = {  # RFC 8332; "ssh-rsa" would be
 def verify_certificate(blob: bytes, authorities: Mapping[bytes, str]) -> Certificate:
     """Return the certificate in `blob` if one of our active CA keys signed it.
 
-    `authorities` are plain public keys and the state that each is in. Neither the time nor the
-    fields are looked at.
+    `authorities` are plain public keys and the state that each is in. Neither the time nor what
+    the certificate grants is looked at.
 
     Raises:
-        NotAuthenticated: it is no certificate, not ours, or changed. The message says which.
+        NotAuthenticated: it is no certificate, not ours, changed, or for a weak key. The message
+            says which.
     """
     try:
         certificate, signed, signature = parse(blob)
         _check_authority(authorities.get(certificate.signature_key, "unknown"))
+        check_strength(certificate.public_key)
         verify_signature(certificate.signature_key, signed, signature)
     except WireError as error:
         raise NotAuthenticated(f"The certificate is not good: {error}.") from error
