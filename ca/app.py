@@ -1,7 +1,7 @@
 """The composition root: every route, with the edge around them."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -13,7 +13,10 @@ from starlette.exceptions import HTTPException
 
 from ca.errors import CAError
 from ca.http import BoundedBody, SafeHeaders, answer_error
+from ca.keys import Keyring
 from ca.services import Services
+from ca.settings import Settings
+from ca.store.engine import open_engine
 
 ROUTES = (
     "ca.api.health",
@@ -26,28 +29,37 @@ ROUTES = (
 )
 
 
-def create_app(services: Services) -> FastAPI:
-    """The whole service over HTTP."""
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
-        services.engine.dispose()
-
+def bare_app() -> FastAPI:
+    """Every route, with nothing behind them: enough to describe the API."""
     app = FastAPI(
         title="amrgate",
         version=version("amrgate"),
         description="An SSH certificate authority that gates access on how people logged in.",
         docs_url=None,  # its page would load scripts from elsewhere; /openapi.json is enough
         redoc_url=None,
-        lifespan=lifespan,
     )
-    app.state.services = services
     for kind in (CAError, HTTPException, RequestValidationError, OperationalError, Exception):
         app.add_exception_handler(kind, answer_error)
-    app.add_middleware(BoundedBody)
-    app.add_middleware(SafeHeaders, secure=services.settings.secure)
     for name in ROUTES:
         if find_spec(name) is not None:
             app.include_router(import_module(name).router)
     return app
+
+
+def create_app(services: Services) -> FastAPI:
+    """The whole service over HTTP."""
+    app = bare_app()
+    app.state.services = services
+    app.add_middleware(BoundedBody)
+    app.add_middleware(SafeHeaders, secure=services.settings.secure)
+    return app
+
+
+@contextmanager
+def open_services(settings: Settings, keys: Keyring) -> Iterator[Services]:
+    """Open what a service needs, in the process that will use it, and close it at the end."""
+    engine = open_engine(settings.database)
+    try:
+        yield Services(settings, engine, keys)
+    finally:
+        engine.dispose()

@@ -83,9 +83,7 @@ def parse(text: str, data: Path) -> Settings:
         data=data,
         issuer=check_issuer(_text(values, "issuer")),
         listen=check_listen(_text(values, "listen")),
-        database=_text(values, "database")
-        if "database" in values
-        else f"sqlite:///{data.absolute() / DATABASE_FILE}",
+        database=_text(values, "database") if "database" in values else default_database(data),
         ssh_hosts=_texts(values, "ssh_hosts", Settings.ssh_hosts),
         clients=_texts(values, "clients", Settings.clients),
     )
@@ -93,6 +91,7 @@ def parse(text: str, data: Path) -> Settings:
 
 def render(settings: Settings) -> str:
     """Write settings as TOML, each with what it means."""
+    default = settings.database == default_database(settings.data)
     return (
         "# The settings of this certificate authority; `amrgate-ca serve` reads them at its start.\n"
         "\n"
@@ -102,8 +101,8 @@ def render(settings: Settings) -> str:
         "# Where it listens: address:port.\n"
         f"listen = {_quoted(settings.listen)}\n"
         "\n"
-        "# The database, as SQLAlchemy writes it.\n"
-        f"database = {_quoted(settings.database)}\n"
+        "# The database, as SQLAlchemy writes it; without this line a file in this folder.\n"
+        f"{'# ' * default}database = {_quoted(settings.database)}\n"
         "\n"
         "# Host patterns under which engineers reach your SSH hosts.\n"
         f"ssh_hosts = [{', '.join(map(_quoted, settings.ssh_hosts))}]\n"
@@ -111,6 +110,11 @@ def render(settings: Settings) -> str:
         "# Ids of the command-line clients that may ask for a login.\n"
         f"clients = [{', '.join(map(_quoted, settings.clients))}]\n"
     )
+
+
+def default_database(data: Path) -> str:
+    """The URL of the database in the data folder `data`."""
+    return f"sqlite:///{data.absolute() / DATABASE_FILE}"
 
 
 def check_issuer(url: str) -> str:

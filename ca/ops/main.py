@@ -1,0 +1,53 @@
+"""`amrgate-ca`: each command is a module of its own, imported when it is used."""
+
+import os
+from importlib import import_module
+from importlib.util import find_spec
+
+import click
+
+from ca.errors import CAError
+
+COMMANDS = (
+    "init",
+    "serve",
+    "apply",
+    "key",
+    "host",
+    "user",
+    "audit",
+    "doctor",
+    "openapi",
+)
+
+
+class Commands(click.Group):
+    """Lazy subcommands, whose expected errors are one line on stderr and exit status 1."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+        """The names of all commands, in the order in which one meets them."""
+        return [name for name in COMMANDS if find_spec(f"ca.ops.{name}")]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """`ca.ops.NAME` has the command under the same name."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = getattr(import_module(f"ca.ops.{cmd_name}"), cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except CAError as error:
+            raise click.ClickException(error.message) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="amrgate")
+def main() -> None:
+    """Run and operate an SSH certificate authority.
+
+    Example: amrgate-ca init --issuer https://ca.acme.example
+    """
+    os.umask(0o077)  # whatever we make, keys and database, is ours alone
