@@ -1,0 +1,1 @@
+"""The host's daemon: fetches what the hook decides by, checks it, and puts it in place."""

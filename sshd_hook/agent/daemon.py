@@ -1,0 +1,145 @@
+"""The agent's loop: ask, verify, install, acknowledge, and go on whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pwd
+import threading
+import time
+
+from sshd_hook import accounts, paths, service
+from sshd_hook.agent import apply, host, poll, sweep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SWEEP_EVERY = 10  # seconds
+FIRST_PAUSE = 0.5  # seconds after a failure, doubled with each further one
+LONGEST_PAUSE = 10.0
+SHORTEST_ROUND = 1.0  # seconds for an answer without news: a CA that never waits is not flooded
+
+FAILURES = (poll.CAError, apply.Refused, accounts.AccountsError, host.HostError, OSError)
+
+
+class Agent:
+    """The agent of this host. One at a time may run: `lock` sees to it."""
+
+    def __init__(self) -> None:
+        self._host = host.load()
+        ca_file = host.CA_FILE if os.path.exists(host.CA_FILE) else None
+        self._ca = poll.CA(self._host.ca, ca_file)
+        self._installed = apply.read_installed(self._host)
+        # The first question is for everything: what somebody damaged is set right by a restart.
+        self._have = 0
+
+    def run(self) -> None:
+        """Follow the CA until this process is ended."""
+        pause = 0.0
+        wait = 0
+        while True:
+            begun = time.monotonic()
+            try:
+                changed = self.update(wait)
+            except FAILURES as error:
+                service.log(str(error) or type(error).__name__)
+                pause = min(2 * pause or FIRST_PAUSE, LONGEST_PAUSE)
+                time.sleep(pause)
+                continue
+            pause = 0.0
+            wait = poll.WAIT
+            if not changed:
+                time.sleep(max(0.0, SHORTEST_ROUND - (time.monotonic() - begun)))
+
+    def update(self, wait: int) -> bool:
+        """Ask once and install the answer; say whether there was a new bundle.
+
+        Raises:
+            poll.CAError: the CA is away.
+            apply.Refused: the answer is not to be obeyed.
+            accounts.AccountsError, host.HostError: a file of this host's own is damaged.
+            OSError: a file cannot be written.
+        """
+        update = self._ca.policy(self._host, self._have, wait)
+        floor = host.load_floor()
+        verified = apply.verify(update, self._host, floor, self._installed, int(time.time()))
+        apply.install(verified)
+        self._installed = verified.installed
+        self._have = verified.installed.version
+        if verified.bundle is None:
+            return False
+        service.log(f"obeying version {self._have}")
+        self._acknowledge()
+        return True
+
+    def _acknowledge(self) -> None:
+        try:
+            self._ca.acknowledge(self._host, self._installed.version, self._installed.digest)
+        except poll.CAError as error:
+            service.log(f"version {self._installed.version} is not acknowledged: {error}")
+
+
+def main() -> None:
+    """Run the agent for ever.
+
+    Raises:
+        host.HostError: this host is not enrolled, or another agent runs.
+        poll.CAError: the address of the CA is none to be trusted.
+    """
+    with lock():
+        make_run_folders()
+        agent = Agent()
+        with contextlib.suppress(*FAILURES):
+            apply.make_homes(apply.load_accounts().live)
+        threading.Thread(target=_sweep_for_ever, daemon=True).start()
+        service.Notifier().ready()
+        agent.run()
+
+
+def once() -> None:
+    """Ask the CA once, install its answer and return.
+
+    Raises:
+        as `main` and `Agent.update` do.
+    """
+    with lock():
+        Agent().update(0)
+
+
+@contextlib.contextmanager
+def lock() -> Iterator[None]:
+    """Hold what only one agent can hold: two would write the same files.
+
+    Raises:
+        host.HostError: another one has it, or this host is not enrolled.
+    """
+    try:
+        fd = os.open(paths.AGENT, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        raise host.HostError("this host is not enrolled: run `sshd-hook enroll` first") from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise host.HostError("the agent is running already") from None
+    finally:
+        os.close(fd)
+
+
+def make_run_folders() -> None:
+    """Make the folder of verdicts, which is gone after each boot."""
+    os.makedirs(paths.RUN, 0o755, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(paths.VERDICTS, 0o700)
+    hook = pwd.getpwnam(paths.HOOK_USER)
+    os.chown(paths.VERDICTS, hook.pw_uid, hook.pw_gid)
+    os.chmod(paths.VERDICTS, 0o700)
+
+
+def _sweep_for_ever() -> None:
+    while True:
+        time.sleep(SWEEP_EVERY)
+        with contextlib.suppress(OSError):
+            sweep.sweep()

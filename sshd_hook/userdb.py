@@ -1,0 +1,212 @@
+"""The user database: makes every name of the service grammar a Unix account, for `getpwnam`.
+
+nss-systemd asks it by varlink: a JSON object that ends in a NUL, and one such object as the
+answer (systemd's "User/Group Record Lookup API via Varlink"). A login asks about twenty times,
+and so does whoever looks up any name on the machine; sshd and PAM wait for each answer. So there
+is one loop that never blocks, and a client that is slow, idle or loud loses its connection.
+
+It never calls the name service: that would ask this process, which could not answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import socket
+import struct
+import time
+from collections import Counter
+
+from sshd_hook import accounts
+from sshd_hook.names import is_project, parse_service
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+SERVICE = "io.amrgate"
+SHARED_NAME = "amrgate"  # what the shared uid is called where only the uid is known
+EMPTY_HOME = "shared"  # in the folder of homes; no service is called so
+SHELL = "/bin/sh"  # bash would read the account's own files before a forced command
+
+MAX_MESSAGE = 4096  # bytes
+MAX_CLIENTS = 400
+MAX_ACCEPTS = 64  # per turn, so that whoever is connected is served in between
+MAX_IDLE = 5.0  # seconds
+TURN = 0.25  # seconds: how often the loop turns when nobody asks
+
+NOT_FOUND = {"error": "io.systemd.UserDatabase.NoRecordFound", "parameters": {}}
+USER = "io.systemd.UserDatabase.GetUserRecord"
+GROUP = "io.systemd.UserDatabase.GetGroupRecord"
+
+
+class Book:
+    """The answers: from the map of uids, which is read again whenever it was replaced."""
+
+    def __init__(self, path: str, homes: str) -> None:
+        self._path = path
+        self._homes = homes
+        self._seen: tuple[int, int, int] | None = None
+        self._accounts: accounts.Accounts | None = None
+        self._names: dict[int, str] = {}
+
+    def answer(self, message: bytes) -> bytes | None:
+        """Answer one message, or say by None that its sender is to be dropped."""
+        try:
+            call = json.loads(message)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(call, dict):
+            return None
+        if call.get("oneway") is True:
+            return b""
+        self._refresh()
+        record = self._record(call.get("method"), call.get("parameters"))
+        reply = (
+            NOT_FOUND if record is None else {"parameters": {"record": record, "incomplete": False}}
+        )
+        return json.dumps(reply, separators=(",", ":")).encode() + b"\0"
+
+    def _record(self, method: Any, asked: Any) -> dict[str, Any] | None:
+        if self._accounts is None or not isinstance(asked, dict) or method not in (USER, GROUP):
+            return None
+        if asked.get("service", SERVICE) != SERVICE:
+            return None
+        name_field, id_field = ("userName", "uid") if method == USER else ("groupName", "gid")
+        name, number = asked.get(name_field), asked.get(id_field)
+        if name is None:
+            name = self._names.get(number) if type(number) is int else None
+        found = self._find(self._accounts, name)
+        if found is None or number not in (None, found[0]):
+            return None
+        uid, home = found
+        record = {name_field: name, id_field: uid, "disposition": "regular", "service": SERVICE}
+        if method == USER:
+            record |= {"gid": uid, "homeDirectory": os.path.join(self._homes, home), "shell": SHELL}
+        return record
+
+    def _find(self, known: accounts.Accounts, name: Any) -> tuple[int, str] | None:
+        """The uid and the home of `name`."""
+        if not isinstance(name, str):
+            return None
+        service = parse_service(name)
+        if service is not None and service.record in known.live:
+            return known.live[service.record], service.record
+        if service is not None or is_project(name):
+            return known.shared, EMPTY_HOME
+        return None
+
+    def _refresh(self) -> None:
+        """Read the map again if it is another file; keep the last good one if it cannot be read."""
+        with contextlib.suppress(OSError, accounts.AccountsError):
+            found = os.stat(self._path)
+            seen = (found.st_ino, found.st_mtime_ns, found.st_size)
+            if seen == self._seen or found.st_size > accounts.MAX_MAP:
+                return
+            with open(self._path, "rb") as file:
+                fresh = accounts.parse(file.read())
+            self._seen, self._accounts = seen, fresh
+            self._names = {uid: name for name, uid in fresh.live.items()}
+
+
+class Client:
+    """One connection: what it has sent of an unfinished message, and when it last finished one."""
+
+    __slots__ = ("connection", "heard", "inbox", "uid")
+
+    def __init__(self, connection: socket.socket, now: float) -> None:
+        self.connection = connection
+        self.heard = now
+        self.inbox = b""
+        size = struct.calcsize("3i")
+        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        self.uid: int = struct.unpack("3i", peer)[1]
+
+
+class Server:
+    """The loop over all connections."""
+
+    def __init__(self, listener: socket.socket, book: Book) -> None:
+        listener.setblocking(False)
+        self._listener = listener
+        self._book = book
+        self._clients: dict[int, Client] = {}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(listener, selectors.EVENT_READ)
+
+    def turn(self) -> None:
+        """Serve whoever has something to say, for at most one short read each."""
+        events = self._selector.select(TURN)
+        now = time.monotonic()
+        for key, _ in events:
+            if key.fileobj is self._listener:
+                self._accept(now)
+            elif key.fd in self._clients:
+                self._serve(self._clients[key.fd], now)
+        for client in [one for one in self._clients.values() if now - one.heard > MAX_IDLE]:
+            self._drop(client)
+
+    def _accept(self, now: float) -> None:
+        for _ in range(MAX_ACCEPTS):
+            if len(self._clients) >= MAX_CLIENTS:
+                self._make_room()
+            try:
+                connection, _address = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError:  # no file descriptor left, or the client has gone
+                self._make_room()
+                return
+            connection.setblocking(False)
+            client = Client(connection, now)
+            self._clients[connection.fileno()] = client
+            self._selector.register(connection, selectors.EVENT_READ)
+
+    def _make_room(self) -> None:
+        """Drop the oldest connection of the user who has most: nobody can crowd out others."""
+        held = Counter(client.uid for client in self._clients.values())
+        if held:
+            greedy = held.most_common(1)[0][0]
+            mine = [client for client in self._clients.values() if client.uid == greedy]
+            self._drop(min(mine, key=lambda client: client.heard))
+
+    def _serve(self, client: Client, now: float) -> None:
+        try:
+            data = client.connection.recv(MAX_MESSAGE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        *messages, client.inbox = (client.inbox + data).split(b"\0")
+        if messages:
+            client.heard = now  # and not for a byte now and then
+        if not data or len(client.inbox) > MAX_MESSAGE or not self._reply(client, messages):
+            self._drop(client)
+
+    def _reply(self, client: Client, messages: list[bytes]) -> bool:
+        for message in messages:
+            reply = self._book.answer(message)
+            if reply is None:
+                return False
+            try:
+                if client.connection.send(reply) != len(reply):
+                    return False  # it asks and does not read: nobody waits for it
+            except OSError:
+                return False
+        return True
+
+    def _drop(self, client: Client) -> None:
+        del self._clients[client.connection.fileno()]
+        self._selector.unregister(client.connection)
+        client.connection.close()
+
+
+def serve(listener: socket.socket, book: Book, alive: Callable[[], None]) -> None:
+    """Answer for ever. `alive` is called several times a second, for a watchdog."""
+    server = Server(listener, book)
+    while True:
+        server.turn()
+        alive()
