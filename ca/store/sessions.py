@@ -109,6 +109,19 @@ def live_browser_session(
     )
 
 
+def is_live_browser_session(connection: Connection, session_id: str, now: int) -> bool:
+    """Whether the browser session with this id counts."""
+    row = connection.execute(
+        select(browser_sessions.c.id).where(
+            browser_sessions.c.id == session_id,
+            browser_sessions.c.ended_at.is_(None),
+            browser_sessions.c.seen_at > now - BROWSER_IDLE,
+            browser_sessions.c.created_at > now - BROWSER_LIFETIME,
+        )
+    ).first()
+    return row is not None
+
+
 def touch_browser_session(connection: Connection, session: BrowserSession, now: int) -> None:
     """Note that the session is used."""
     connection.execute(
@@ -227,6 +240,11 @@ def end_sessions(connection: Connection, user_id: str, now: int, *, but: str = "
         )
         .values(ended_at=now)
     )
+    end_grants(connection, user_id, now, but=but)
+
+
+def end_grants(connection: Connection, user_id: str, now: int, *, but: str = "") -> None:
+    """End all of the user's grant sessions but the one with this `sid`."""
     connection.execute(
         update(grant_sessions)
         .where(

@@ -1,0 +1,131 @@
+"""Checking passwords and codes: what a login is made of."""
+
+from sqlalchemy import Engine
+
+from ca import audit
+from ca.errors import NotAuthenticated, NotFound
+from ca.identity import attempts, passwords, recovery, totp
+from ca.identity.proofs import Proof
+from ca.keys import Seal
+from ca.store import people
+from ca.store.engine import reading, writing
+from ca.store.people import User
+from ca.store.sessions import end_sessions
+
+
+class WrongPassword(NotAuthenticated):
+    """The same for a name that nobody has, a disabled user, and one without a password."""
+
+    code = "wrong_password"
+
+    def __init__(self) -> None:
+        super().__init__("This name and this password do not belong together.")
+
+
+class WrongCode(NotAuthenticated):
+    """Also for a code that was right, but spent."""
+
+    code = "wrong_code"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This code is not right, or was used before. Wait for the next one and type that."
+        )
+
+
+def totp_purpose(user_id: str) -> str:
+    """What a confirmed secret is sealed for."""
+    return f"totp {user_id}"
+
+
+def check_password(engine: Engine, name: str, password: str, now: int) -> tuple[User, Proof]:
+    """The user who has this name or e-mail address, and the proof that it is they.
+
+    The attempt stays counted until `settle`.
+
+    Raises:
+        WrongPassword: it is not. Which part is wrong is not told, nor to be measured.
+        TooManyAttempts: it was not looked at.
+    """
+    name = name.strip()
+    with reading(engine) as connection:
+        user = people.find_user_by_name(connection, name)
+        stored = people.password_hash(connection, user.id if user else "")
+    attempts.admit(engine, user.id if user else attempts.of_name(name), now)
+    good = user is not None and user.kind == "person" and not user.disabled
+    right = passwords.is_right(password, stored if good else None)
+    if user is None or stored is None or not right:
+        _record_failure(engine, user.id if user else "", "pwd")
+        raise WrongPassword
+    if passwords.is_outdated(stored):
+        renewed = passwords.make_hash(password)
+        with writing(engine) as connection:
+            people.replace_hash(connection, user.id, stored, renewed)
+    return user, Proof("pwd", now)
+
+
+def check_code(engine: Engine, seal: Seal, user_id: str, code: str, now: int) -> Proof:
+    """Spend a code of the user's authenticator application, or one of the recovery codes.
+
+    The attempt stays counted until `settle`.
+
+    Raises:
+        WrongCode: it is neither, or was spent.
+        TooManyAttempts: it was not looked at.
+    """
+    attempts.admit(engine, user_id, now)
+    typed = recovery.normal(code)
+    if len(typed) == recovery.LENGTH:
+        with writing(engine) as connection:
+            hashed = recovery.hash_of(user_id, typed)
+            if people.spend_recovery_code(connection, user_id, hashed, now):
+                audit.append(connection, "recovery:use", user_id, user_id, {})
+                return Proof("recovery", now)
+    elif _spend_totp(engine, seal, user_id, code, now):
+        return Proof("otp", now)
+    _record_failure(engine, user_id, "otp")
+    raise WrongCode
+
+
+def settle(engine: Engine, user_id: str, *, complete: bool) -> None:
+    """The last attempt was right. Only a whole login makes earlier failures forgotten."""
+    if complete:
+        attempts.forget(engine, user_id)
+    else:
+        attempts.take_back(engine, user_id)
+
+
+def set_password(engine: Engine, actor: str, user_id: str, password: str, now: int) -> None:
+    """Give the user a new password; all their sessions end.
+
+    Raises:
+        InvalidRequest: the password must not be one.
+        NotFound: there is no such user.
+    """
+    passwords.check_new(password)
+    argon2 = passwords.make_hash(password)  # slow: before the transaction, not in it
+    with writing(engine) as connection:
+        if people.find_user(connection, user_id) is None:
+            raise NotFound("There is no such user.")
+        people.put_password(connection, user_id, argon2, now)
+        end_sessions(connection, user_id, now)
+        audit.append(connection, "password:set", actor, user_id, {})
+
+
+def _spend_totp(engine: Engine, seal: Seal, user_id: str, code: str, now: int) -> bool:
+    with reading(engine) as connection:
+        credential = people.find_totp(connection, user_id)
+    if credential is None:
+        return False
+    secret = seal.open(credential.secret_sealed, totp_purpose(user_id)).decode()
+    step = totp.matching_step(secret, code, now)
+    if step is None:
+        return False
+    with writing(engine) as connection:
+        return people.spend_totp_step(connection, user_id, step)
+
+
+def _record_failure(engine: Engine, user_id: str, factor: str) -> None:
+    # The name that was typed is not recorded: now and then it is the password.
+    with writing(engine) as connection:
+        audit.append(connection, "login:fail", user_id, user_id, {"factor": factor})

@@ -1,0 +1,79 @@
+"""Guessing is slowed down, then stopped: per account, over all its factors, sessions and addresses.
+
+An attempt is counted before it is checked, in a transaction of its own that is committed by then:
+nothing that happens later, be it an exception or a killed process, brings a guess back.
+"""
+
+import hashlib
+
+from sqlalchemy import Engine
+
+from ca.errors import TooManyAttempts
+from ca.store import attempts as store
+from ca.store.engine import writing
+
+FREE = 5
+"""Attempts in a row without a wait: people mistype."""
+
+MAX_WAIT = 3600  # seconds
+
+MAX_FAILURES = 100
+"""In a row; NIST SP 800-63B-4, section 3.2.2, allows no more. Then nothing is tried any more."""
+
+RETRIES = 20  # of counting, where others count at the same time
+NAME_KEPT = 86400  # seconds that the count of a name that nobody has is kept
+NAME_LENGTH = 64  # characters of SHA-256 in hex; a user's id has 36
+
+
+def admit(engine: Engine, subject: str, now: int) -> None:
+    """Count one attempt of `subject`.
+
+    Raises:
+        TooManyAttempts: it is not to be tried now, even if it were right.
+    """
+    for _ in range(RETRIES):
+        with writing(engine) as connection:
+            seen = store.find_count(connection, subject)
+            wait = seconds_to_wait(seen, now)
+            if wait:
+                raise TooManyAttempts(_message(wait), wait)
+            if len(subject) == NAME_LENGTH:
+                store.forget_before(connection, now - NAME_KEPT, NAME_LENGTH)
+            if store.count_one(connection, subject, seen, now):
+                return
+    raise TooManyAttempts(_message(1), 1)
+
+
+def take_back(engine: Engine, subject: str) -> None:
+    """The attempt was right, but the login is not complete: earlier failures stay counted.
+
+    Otherwise whoever knows the password could guess codes for ever, with the password between.
+    """
+    with writing(engine) as connection:
+        store.take_back(connection, subject)
+
+
+def forget(engine: Engine, subject: str) -> None:
+    """A login is complete: begin to count anew."""
+    with writing(engine) as connection:
+        store.forget(connection, subject)
+
+
+def of_name(name: str) -> str:
+    """The subject for a name that nobody has, which must look as if somebody had it."""
+    return hashlib.sha256(name.strip().casefold().encode()).hexdigest()
+
+
+def seconds_to_wait(count: store.Count, now: int) -> int:
+    """How long from `now` until the next attempt is admitted. Pure."""
+    if count.failures >= MAX_FAILURES:
+        return MAX_WAIT
+    if count.failures < FREE:
+        return 0
+    wait = min(1 << (count.failures - FREE), MAX_WAIT)
+    return max(0, count.last_at + wait - now)
+
+
+def _message(wait: int) -> str:
+    unit, length = ("minutes", 60) if wait > 60 else ("seconds", 1)  # noqa: PLR2004 a minute
+    return f"Too many attempts. Try again in {-(-wait // length)} {unit}."

@@ -1,0 +1,178 @@
+"""Adding and removing what one logs in with, and who may.
+
+Everything here needs a recent login, and one with two kinds of factor once the account has a
+second one. It ends every other session of its person, and does not lift the present one.
+"""
+
+import hmac
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine
+
+from ca import audit
+from ca.errors import Conflict, InsufficientAuthentication, InvalidRequest, NotFound
+from ca.identity import recovery, totp
+from ca.identity.accounts import totp_purpose
+from ca.identity.proofs import Proofs
+from ca.identity.stepup import FRESH, may_change_factors
+from ca.keys import Seal
+from ca.store import people
+from ca.store.engine import reading, writing
+from ca.store.sessions import end_sessions
+
+
+@dataclass(frozen=True)
+class Acting:
+    """Who changes something of their own, in which session, after proving what."""
+
+    user_id: str
+    session_id: str  # of a browser session, or a grant session's `sid`
+    proofs: Proofs
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What an account logs in with besides its password."""
+
+    totp_since: int | None
+    recovery_codes: int
+
+    @property
+    def has_second_factor(self) -> bool:
+        """Whether a password alone is not the whole login."""
+        return self.totp_since is not None
+
+
+def overview(connection: Connection, user_id: str) -> Overview:
+    """What the account has."""
+    found = people.find_totp(connection, user_id)
+    return Overview(
+        totp_since=found.confirmed_at if found else None,
+        recovery_codes=people.count_recovery_codes(connection, user_id),
+    )
+
+
+def check_may_change(connection: Connection, acting: Acting, now: int) -> Overview:
+    """What the account has, if this session may change it.
+
+    Raises:
+        InsufficientAuthentication: with what a login must show for that.
+    """
+    found = overview(connection, acting.user_id)
+    has_second = found.has_second_factor
+    if not may_change_factors(acting.proofs, now, has_second_factor=has_second):
+        raise InsufficientAuthentication(
+            "Log in again to change what you log in with.", ("mfa",) if has_second else (), FRESH
+        )
+    return found
+
+
+def offer_totp(engine: Engine, seal: Seal, acting: Acting, now: int) -> str:
+    """A new secret for an authenticator application, to be confirmed within ten minutes.
+
+    It is never one that was shown before: somebody else may have seen that.
+
+    Raises:
+        InsufficientAuthentication: this session may not.
+        Conflict: the account has an application.
+    """
+    secret = totp.new_secret()
+    with writing(engine) as connection:
+        _check_has_none(check_may_change(connection, acting, now))
+        sealed = seal.seal(secret.encode(), _pending_purpose(acting.user_id))
+        people.put_enrolment(connection, acting.user_id, sealed, now)
+    return secret
+
+
+def confirm_totp(  # noqa: PLR0913 what was offered, and what was typed
+    engine: Engine, seal: Seal, acting: Acting, secret: str, code: str, *, now: int
+) -> list[str]:
+    """Take the application whose `secret` was offered, and return new recovery codes.
+
+    Raises:
+        InsufficientAuthentication: this session may not.
+        InvalidRequest: the code is wrong, or the secret was not offered in the last ten minutes.
+        Conflict: the account has an application.
+    """
+    user_id = acting.user_id
+    codes = recovery.new_codes()
+    with writing(engine) as connection:
+        _check_has_none(check_may_change(connection, acting, now))
+        _check_offered(connection, seal, user_id, secret, now)
+        step = totp.matching_step(secret, code, now)
+        if step is None:
+            raise InvalidRequest(
+                "This code does not fit. Check the clock of your device, and type the code that"
+                " the application shows now."
+            )
+        if not people.take_enrolment(connection, user_id):
+            raise Conflict("This application was set up a moment ago.")
+        sealed = seal.seal(secret.encode(), totp_purpose(user_id))
+        people.add_totp(connection, user_id, sealed, step, now)
+        _store_codes(connection, user_id, codes)
+        end_sessions(connection, user_id, now, but=acting.session_id)
+        audit.append(connection, "totp:add", user_id, user_id, {})
+    return codes
+
+
+def remove_totp(engine: Engine, acting: Acting, now: int) -> None:
+    """Forget the application, and the recovery codes that stand in for it.
+
+    Raises:
+        InsufficientAuthentication: this session may not.
+        NotFound: the account has no application.
+    """
+    with writing(engine) as connection:
+        check_may_change(connection, acting, now)
+        if not people.remove_totp(connection, acting.user_id):
+            raise NotFound("There is no authenticator application.")
+        people.remove_recovery_codes(connection, acting.user_id)
+        end_sessions(connection, acting.user_id, now, but=acting.session_id)
+        audit.append(connection, "totp:remove", acting.user_id, acting.user_id, {})
+
+
+def renew_recovery_codes(engine: Engine, acting: Acting, now: int) -> list[str]:
+    """A new set of recovery codes; the old ones are void.
+
+    Raises:
+        InsufficientAuthentication: this session may not.
+        Conflict: there is nothing that they could stand in for.
+    """
+    codes = recovery.new_codes()
+    with writing(engine) as connection:
+        if not check_may_change(connection, acting, now).has_second_factor:
+            raise Conflict("Set up an authenticator application first.")
+        _store_codes(connection, acting.user_id, codes)
+        audit.append(connection, "recovery:renew", acting.user_id, acting.user_id, {})
+    return codes
+
+
+def of_user(engine: Engine, user_id: str) -> Overview:
+    """What the account has, read by itself."""
+    with reading(engine) as connection:
+        return overview(connection, user_id)
+
+
+def _check_has_none(found: Overview) -> None:
+    if found.totp_since is not None:
+        raise Conflict("You have set up an authenticator application. Remove it first.")
+
+
+def _check_offered(connection: Connection, seal: Seal, user_id: str, secret: str, now: int) -> None:
+    offered = people.find_enrolment(connection, user_id)
+    if offered is not None and now - offered.issued_at <= totp.PENDING:
+        pending = seal.open(offered.secret_sealed, _pending_purpose(user_id))
+        if hmac.compare_digest(pending, secret.encode()):
+            return
+    raise InvalidRequest(
+        "This QR code was not the last one shown to you, or is older than ten minutes. Start again."
+    )
+
+
+def _store_codes(connection: Connection, user_id: str, codes: list[str]) -> None:
+    hashes = [recovery.hash_of(user_id, code) for code in codes]
+    people.put_recovery_codes(connection, user_id, hashes)
+
+
+def _pending_purpose(user_id: str) -> str:
+    return f"totp offered to {user_id}"

@@ -1,0 +1,66 @@
+"""Passwords: argon2id with the second recommended parameters of RFC 9106 (section 4).
+
+A password is compared in Unicode's NFC, as a whole, whatever its length up to MAX_LENGTH.
+"""
+
+import threading
+import unicodedata
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from ca.errors import InvalidRequest
+
+# NIST SP 800-63B-4, section 3.1.1.2: 15 where a password alone logs in. No rules on its characters.
+MIN_LENGTH = 15  # characters
+MAX_LENGTH = 1024  # characters: hashing must not be a way to keep us busy
+
+AT_ONCE = 2
+"""How many hashes a process computes at once, 64 MiB each; the rest wait their turn."""
+
+_HASHER = PasswordHasher(time_cost=3, memory_cost=65536, parallelism=4, hash_len=32, salt_len=16)
+_TURNS = threading.BoundedSemaphore(AT_ONCE)
+
+# A hash of something random, with the parameters above: who has no password takes as long.
+_NOBODYS = (
+    "$argon2id$v=19$m=65536,t=3,p=4$k4yVheIN4cPGiyFumUtASA"
+    "$eJGFLOVVL6SJg/vM0OPRZcunmAkopJM4OyUB0F7jFes"
+)
+
+
+def check_new(password: str) -> None:
+    """Raise InvalidRequest if `password` must not become somebody's."""
+    if not MIN_LENGTH <= len(_normal(password)) <= MAX_LENGTH:
+        raise InvalidRequest(
+            f"A password must have {MIN_LENGTH} to {MAX_LENGTH} characters; a few words are fine."
+        )
+
+
+def make_hash(password: str) -> str:
+    """The argon2id hash of `password`."""
+    with _TURNS:
+        return _HASHER.hash(_normal(password))
+
+
+def is_right(password: str, stored: str | None) -> bool:
+    """Whether `password` is the one hashed in `stored`.
+
+    It takes as long where `stored` is None, so that nobody learns from the time who has one.
+    """
+    if len(password) > MAX_LENGTH:
+        password, stored = "", None
+    with _TURNS:
+        try:
+            right = _HASHER.verify(stored or _NOBODYS, _normal(password))
+        except (VerificationError, InvalidHashError):
+            return False
+    return right and stored is not None
+
+
+def is_outdated(stored: str) -> bool:
+    """Whether `stored` was made with other parameters than today's."""
+    return _HASHER.check_needs_rehash(stored)
+
+
+def _normal(password: str) -> str:
+    return unicodedata.normalize("NFC", password)

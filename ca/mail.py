@@ -1,0 +1,37 @@
+"""E-mail: `.eml` files in a folder, which any mail program opens, until a server is configured."""
+
+import os
+import secrets
+import time
+from email.message import EmailMessage
+from email.utils import formatdate
+from pathlib import Path
+
+import structlog
+
+FOLDER = "mail"
+
+log = structlog.get_logger()
+
+
+def send(data: Path, to: str, subject: str, text: str) -> None:
+    """Leave a message to `to` in the data folder `data`.
+
+    A message that cannot be written is logged and given up: what it tells has happened.
+    """
+    message = EmailMessage()
+    message["To"] = to
+    message["Subject"] = subject
+    message["Date"] = formatdate(time.time())
+    message.set_content(text)
+    folder = data / FOLDER
+    name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}.eml"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 a descriptor
+            file.write(bytes(message))
+    except OSError:
+        log.exception("mail_lost", folder=str(folder))
+        return
+    log.info("mail_written", folder=str(folder), file=name)

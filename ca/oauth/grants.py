@@ -1,0 +1,81 @@
+"""Grant sessions and the tokens that belong to them: how a code or a refresh becomes tokens."""
+
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine
+
+from ca.errors import CAError
+from ca.identity.sessions import hash_of, new_secret
+from ca.keys.files import FileSigner
+from ca.oauth.tokens import LIFETIME, issue_access_token
+from ca.settings import Settings
+from ca.store import oauth as store
+from ca.store import sessions
+from ca.store.people import find_user
+from ca.store.sessions import GrantSession
+
+GRANT_LIFETIME = 30 * 86400  # seconds
+SSO_LIFETIME = 86400  # seconds: another's word is asked again each day
+
+
+class InvalidGrant(CAError):
+    """A code or token that is not good, or not the client's, or was spent; not told which."""
+
+    code = "invalid_grant"
+
+
+@dataclass(frozen=True)
+class Server:
+    """What issuing needs."""
+
+    settings: Settings
+    engine: Engine
+    key: FileSigner
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a client gets."""
+
+    session: GrantSession
+    refresh_token: str
+
+    def answer(self, server: Server, now: int) -> dict[str, str | int]:
+        """The body of the token endpoint's answer (RFC 6749, section 5.1)."""
+        issuer = server.settings.issuer
+        return {
+            "access_token": issue_access_token(server.key, issuer, self.session, now),
+            "token_type": "Bearer",
+            "expires_in": LIFETIME,
+            "refresh_token": self.refresh_token,
+            "scope": self.session.scope,
+        }
+
+
+def begin_grant(connection: Connection, code: store.Code, now: int) -> Tokens:
+    """A new session for what a person agreed to, and its first refresh token.
+
+    Raises:
+        InvalidGrant: the person is disabled, or logged out since.
+    """
+    user = find_user(connection, code.user_id)
+    lives = sessions.is_live_browser_session(connection, code.browser_session_id, now)
+    if user is None or user.disabled or not lives:
+        raise InvalidGrant("This login has ended. Log in again.")
+    by_sso = any(proof.amr.startswith("sso:") for proof in code.proofs)
+    session = GrantSession(
+        sid=str(uuid.uuid4()),
+        handle=str(uuid.uuid4()),
+        user=user,
+        browser_session_id=code.browser_session_id,
+        client_id=code.client_id,
+        scope=code.scope,
+        proofs=code.proofs,
+        via="",
+        expires_at=now + (SSO_LIFETIME if by_sso else GRANT_LIFETIME),
+    )
+    sessions.add_grant_session(connection, session, now)
+    refresh_token = new_secret()
+    store.add_refresh_token(connection, hash_of(refresh_token), session.sid, now)
+    return Tokens(session, refresh_token)

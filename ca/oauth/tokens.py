@@ -1,0 +1,157 @@
+"""Access tokens: JWTs by RFC 9068, signed with Ed25519, good for a quarter of an hour.
+
+A token alone opens nothing: whoever takes one also asks whether its session still lives
+(`ca.store.sessions.live_session`).
+"""
+
+import base64
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from ca.errors import NotAuthenticated
+from ca.keys.files import FileSigner
+from ca.store.sessions import GrantSession
+
+LIFETIME = 900  # seconds
+TYPE = "at+jwt"
+ALGORITHM = "EdDSA"
+MAX_LENGTH = 4096  # characters
+
+REQUIRED = ("iss", "sub", "aud", "exp", "iat", "jti", "client_id", "scope", "sid", "amr")
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    """What a token says, after every check."""
+
+    sub: str
+    sid: str
+    client_id: str
+    scope: str
+    amr: frozenset[str]
+    auth_time: int | None
+    via: str
+    jti: str
+    exp: int
+
+
+def issue_access_token(key: FileSigner, issuer: str, session: GrantSession, now: int) -> str:
+    """A token of `session`.
+
+    The payload is ASCII without `>`, `?` and `~`, so that its base64url is also plain base64,
+    which is all that some existing clients can read.
+    """
+    claims: dict[str, object] = {
+        "iss": issuer,
+        "aud": issuer,
+        "sub": session.user.id,
+        "exp": now + LIFETIME,
+        "iat": now,
+        "jti": str(uuid.uuid4()),
+        "client_id": session.client_id,
+        "scope": session.scope,
+        "sid": session.sid,
+        "amr": sorted(session.amr),
+    }
+    if session.auth_time is not None:
+        claims["auth_time"] = session.auth_time
+    if session.via:
+        claims["via"] = session.via
+    headers = {"typ": TYPE, "kid": key_id(key.private_key.public_key())}
+    return jwt.encode(claims, key.private_key, algorithm=ALGORITHM, headers=headers)
+
+
+def verify_access_token(key: FileSigner, issuer: str, token: str, now: int) -> AccessToken:
+    """Read a token of ours.
+
+    Every check is spelt out, also where it is PyJWT's default. The header's `alg` only has to
+    agree with ours, and a `jwk`, `jku`, `x5u` or `x5c` in it is never looked at: the key is ours.
+
+    Raises:
+        NotAuthenticated: it is no access token of ours, or has expired.
+    """
+    public_key = key.private_key.public_key()
+    try:
+        _check_header(token, key_id(public_key))
+        claims = jwt.decode(
+            token,
+            public_key,
+            algorithms=[ALGORITHM],
+            issuer=issuer,
+            audience=issuer,
+            options={
+                "require": list(REQUIRED),
+                "verify_signature": True,
+                "verify_iss": True,
+                "verify_aud": True,
+                "strict_aud": True,  # one audience, and it is ours
+                "verify_sub": True,
+                "verify_jti": True,
+                # Compared below with the time that the whole request goes by.
+                "verify_exp": False,
+                "verify_iat": False,
+                "verify_nbf": False,
+            },
+        )
+        return _read(claims, now)
+    except (jwt.InvalidTokenError, TypeError, ValueError) as error:
+        raise NotAuthenticated("The access token is not valid, or has expired.") from error
+
+
+def key_id(public_key: Ed25519PublicKey) -> str:
+    """The thumbprint of the key (RFC 7638; RFC 8037, appendix A.3)."""
+    members = json.dumps(_public_members(public_key), sort_keys=True, separators=(",", ":"))
+    return _base64url(hashlib.sha256(members.encode()).digest())
+
+
+def jwks(key: FileSigner) -> dict[str, list[dict[str, str]]]:
+    """The public keys that access tokens are checked with (RFC 7517)."""
+    public_key = key.private_key.public_key()
+    own = {"kid": key_id(public_key), "use": "sig", "alg": ALGORITHM}
+    return {"keys": [{**_public_members(public_key), **own}]}
+
+
+def _check_header(token: str, kid: str) -> None:
+    if len(token) > MAX_LENGTH:
+        raise jwt.InvalidTokenError("too long")
+    header = jwt.get_unverified_header(token)
+    if header.get("typ") != TYPE or header.get("alg") != ALGORITHM or header.get("kid") != kid:
+        raise jwt.InvalidTokenError("another kind of token, or another key")
+    if "crit" in header or "b64" in header:
+        raise jwt.InvalidTokenError("an extension that we do not know")
+
+
+def _read(claims: dict[str, object], now: int) -> AccessToken:
+    amr = claims["amr"]
+    exp = claims["exp"]
+    auth_time = claims.get("auth_time")
+    if not isinstance(exp, int) or exp <= now:
+        raise jwt.ExpiredSignatureError
+    if not isinstance(amr, list) or not (auth_time is None or isinstance(auth_time, int)):
+        raise TypeError("not the claims of an access token")
+    return AccessToken(
+        sub=str(claims["sub"]),
+        sid=str(claims["sid"]),
+        client_id=str(claims["client_id"]),
+        scope=str(claims["scope"]),
+        amr=frozenset(str(value) for value in amr),
+        auth_time=auth_time,
+        via=str(claims.get("via", "")),
+        jti=str(claims["jti"]),
+        exp=exp,
+    )
+
+
+def _public_members(public_key: Ed25519PublicKey) -> dict[str, str]:
+    raw = public_key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return {"crv": "Ed25519", "kty": "OKP", "x": _base64url(raw)}
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
