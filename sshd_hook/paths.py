@@ -11,6 +11,7 @@ PRINCIPALS = f"{PROGRAMS}/principals"  # sshd's AuthorizedPrincipalsCommand
 ACCOUNT = f"{PROGRAMS}/account"  # what pam_exec runs
 REFUSED = f"{PROGRAMS}/refused"  # what the account program asks for the text
 REFUSE = f"{PROGRAMS}/refuse"  # the forced command of a refusing line
+SSHD_HOOK = f"{PROGRAMS}/sshd-hook"  # enroll, agent, userdb, status
 
 CONFIGURATION = "/etc/amrgate"  # root 0755, its files root 0644
 USER_CA = f"{CONFIGURATION}/user_ca.pub"
@@ -92,6 +93,11 @@ def check_folders(path: str) -> None:
     while end >= 0:
         _check(posix.lstat(path[:end] or "/"), _FOLDER)
         end = path.rfind("/", 0, end)
+
+
+def is_regular(status: posix.stat_result) -> bool:
+    """Whether it is a file, not a folder, link, pipe or device."""
+    return status.st_mode & _TYPE == _REGULAR
 
 
 def _check(status: posix.stat_result, kind: int) -> None:

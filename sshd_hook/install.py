@@ -1,0 +1,111 @@
+"""Put the hook's programs where sshd and PAM run them: a folder, launchers, compiled files.
+
+sshd checks the launcher, but neither its interpreter nor what it imports. So the launcher names
+the distribution's Python itself, with -I (nothing of anybody's home or environment) and -S; and the
+compiled files are taken as they are, never compared with a time that somebody else could set.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from sshd_hook import paths
+
+PYTHON = "/usr/bin/python3"
+SECONDS = 60  # for compiling all of it
+
+LAUNCHERS = {  # the program, and the function that it calls
+    paths.PRINCIPALS: ("principals", "main"),
+    paths.REFUSE: ("refuse", "refuse"),
+    paths.REFUSED: ("refuse", "refused"),
+    paths.SSHD_HOOK: ("main", "main"),
+}
+LAUNCHER = """\
+#!{python} -IS
+import sys
+
+sys.path.insert(0, "{library}")
+from sshd_hook.{module} import {function}
+
+{function}()
+"""
+
+
+class InstallError(Exception):
+    """The programs cannot be put there; the message says why."""
+
+
+def install(root: Path = Path("/"), python: str = PYTHON) -> None:
+    """Install, or replace whole, the programs below `root`, to be run by `python`.
+
+    Raises:
+        InstallError: that Python cannot compile them.
+        OSError: a file cannot be written.
+    """
+    library = _below(root, paths.LIBRARY)
+    new, old = library.with_name("lib.new"), library.with_name("lib.old")
+    for folder in (new, old):
+        shutil.rmtree(folder, ignore_errors=True)
+    _copy_package(new / "sshd_hook")
+    _compile(new, python)
+    if library.exists():
+        library.rename(old)
+    new.rename(library)  # a login that comes right between the two is refused
+    shutil.rmtree(old, ignore_errors=True)
+    for path, (module, function) in LAUNCHERS.items():
+        text = LAUNCHER.format(
+            python=python, library=paths.LIBRARY, module=module, function=function
+        )
+        _write_program(_below(root, path), text)
+    account = Path(__file__).with_name("files") / "account"
+    _write_program(_below(root, paths.ACCOUNT), account.read_text())
+
+
+def remove(root: Path = Path("/")) -> None:
+    """Remove what `install` made. PAM's lines that name the account program must be gone before."""
+    shutil.rmtree(_below(root, paths.PROGRAMS), ignore_errors=True)
+
+
+def _copy_package(target: Path) -> None:
+    source = Path(__file__).parent
+    for file in sorted(source.rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts:
+            copy = target / file.relative_to(source)
+            _make_folders(copy.parent)
+            copy.write_bytes(file.read_bytes())
+            copy.chmod(0o644)
+
+
+def _compile(library: Path, python: str) -> None:
+    command = [
+        *(python, "-IS", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),
+        *("-s", str(library), "-p", paths.LIBRARY, str(library)),
+    ]
+    try:
+        subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=SECONDS, umask=0o022
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise InstallError(f"{python} cannot compile the hook: {error}") from error
+
+
+def _write_program(path: Path, text: str) -> None:
+    """Replace a program: sshd and PAM find the old one or the new one, and both can be run."""
+    _make_folders(path.parent)
+    new = path.with_name(path.name + ".new")
+    new.write_text(text)
+    new.chmod(0o755)
+    os.replace(new, path)
+
+
+def _make_folders(folder: Path) -> None:
+    """Make a folder and those above it that are missing, readable by all and written by root."""
+    for path in (*reversed(folder.parents), folder):
+        if not path.exists():
+            path.mkdir()
+            path.chmod(0o755)
+
+
+def _below(root: Path, path: str) -> Path:
+    return root / path.lstrip("/")
