@@ -74,5 +74,8 @@ def writing(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """One transaction that only reads, all of one moment; on SQLite it never waits for a writer."""
-    with engine.execution_options(reads_only=True).begin() as connection:
+    options: dict[str, Any] = {"reads_only": True}
+    if engine.dialect.name == "postgresql":  # where each statement would see a later moment
+        options["isolation_level"] = "REPEATABLE READ"
+    with engine.execution_options(**options).begin() as connection:
         yield connection

@@ -1,0 +1,1 @@
+"""Organizations, projects, services, who may reach them, and what a login must show."""

@@ -1,0 +1,112 @@
+"""Making the directory what a document says."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import IntegrityError
+
+from ca import audit
+from ca.directory.apply.diff import Change, difference
+from ca.directory.apply.section import Problem
+from ca.directory.model import KINDS
+from ca.errors import Conflict
+from ca.store import directory
+from ca.store.engine import reading, writing
+from ca.store.items import Items
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, Engine
+
+    from ca.directory.apply.document import Document
+
+EVENTS = {"+": "add", "-": "remove", "~": "change"}
+MAX_SUBJECT = 128  # characters of an audit record's subject
+
+
+def preview(engine: Engine, document: Document) -> list[Change]:
+    """What `apply` would change now.
+
+    Raises:
+        InvalidFile: the database refuses something in it.
+    """
+    with reading(engine) as connection:
+        return _plan(connection, document, Items(connection))
+
+
+def apply(engine: Engine, document: Document, actor: str) -> list[Change]:
+    """Make the directory equal to `document`, in one transaction; return what was changed.
+
+    Raises:
+        InvalidFile: the database refuses something in it; nothing was changed.
+        Conflict: likewise, but what it is cannot be told from the file.
+    """
+    try:
+        with writing(engine) as connection:
+            directory.lock(connection)
+            items = Items(connection)
+            changes = _plan(connection, document, items)
+            if changes:
+                _carry_out(items, changes)
+                _record(connection, changes, actor)
+                directory.bump(connection, int(time.time()))
+            return changes
+    except IntegrityError as error:
+        raise Conflict(
+            "Two things would have the same name or address for a moment, such as when people"
+            " swap their e-mail addresses: apply it in two steps. Nothing was changed."
+        ) from error
+
+
+def _plan(connection: Connection, document: Document, items: Items) -> list[Change]:
+    changes = difference(items.read(), document.directory)
+    problems = list(_problems(connection, document, changes))
+    if problems:
+        raise document.invalid(problems)
+    return changes
+
+
+def _problems(
+    connection: Connection, document: Document, changes: list[Change]
+) -> Iterator[Problem]:
+    """What only the database knows to be wrong."""
+    used = directory.used_slugs(connection)
+    for change in changes:
+        if change.item.kind == "provider" and change.after and change.item.key[0] in used:
+            # A requirement or a certificate of the old one may still be about.
+            yield Problem(
+                document.path_of(change.item),
+                "a provider had this slug before, and slugs are never used again: take another",
+            )
+
+
+def _carry_out(items: Items, changes: list[Change]) -> None:
+    # First what goes, each before what it hangs on, so that names and addresses are free; but
+    # organizations last, since their projects may move to another one.
+    gone = [change.item for change in reversed(changes) if change.after is None]
+    for item in gone:
+        if item.kind != "organization":
+            items.remove(item)
+    for kind in KINDS:
+        there = [one for one in changes if one.item.kind == kind and one.after is not None]
+        for change in there:
+            if change.before is not None:
+                items.change(change.item, change.after or {})
+        items.add({one.item: one.after or {} for one in there if one.before is None})
+    for item in gone:
+        if item.kind == "organization":
+            items.remove(item)
+
+
+def _record(connection: Connection, changes: list[Change], actor: str) -> None:
+    for change in changes:
+        audit.append(
+            connection,
+            f"{change.item.kind}:{EVENTS[change.sign]}",
+            actor,
+            " ".join(change.item.key)[-MAX_SUBJECT:],
+            {"before": change.before, "after": change.after},
+        )

@@ -1,0 +1,171 @@
+"""Queries about organizations and what they require, and the version of it all.
+
+Whoever changes the directory takes `lock` first and calls `bump` before the transaction ends: so
+versions are in the order of commits, and each is all of one moment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
+
+from ca.directory.requirements import Stored
+from ca.store import tables
+from ca.store.tables import directory_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True)
+class Organization:
+    """Who owns projects and requires something of logins."""
+
+    id: str
+    name: str
+    label: str
+    created_at: int
+
+
+# --- the version ----------------------------------------------------------------------------
+
+
+def version(connection: Connection) -> int:
+    """The directory's version."""
+    found: int = connection.execute(select(directory_version.c.version)).scalar_one()
+    return found
+
+
+def lock(connection: Connection) -> None:
+    """Be the only one who changes the directory until this transaction ends."""
+    # SQLite's transactions that write are alone from their start.
+    connection.execute(select(directory_version.c.version).with_for_update()).scalar_one()
+
+
+def bump(connection: Connection, now: int) -> int:
+    """Give the directory its next version: hosts take what is new, and nothing older.
+
+    Never below the time, so that a database restored from a backup, however many changes it
+    lost, does not go back to versions that hosts have already left behind.
+    """
+    current = directory_version.c.version
+    following = case((current < now, now), else_=current + 1)
+    statement = update(directory_version).values(version=following).returning(current)
+    reached: int = connection.execute(statement).scalar_one()
+    return reached
+
+
+# --- organizations --------------------------------------------------------------------------
+
+
+def find_organization(connection: Connection, id_or_name: str) -> Organization | None:
+    """The organization with this id or name."""
+    columns = tables.organizations.c
+    row = connection.execute(
+        select(columns.id, columns.name, columns.label, columns.created_at).where(
+            or_(columns.id == id_or_name, columns.name == id_or_name)
+        )
+    ).one_or_none()
+    return None if row is None else Organization(*row)
+
+
+def member_role(connection: Connection, organization_id: str, user_id: str) -> str | None:
+    """What somebody is in an organization: "owner", "admin", "viewer" or nothing."""
+    members = tables.members.c
+    role: str | None = connection.execute(
+        select(members.role).where(
+            members.organization_id == organization_id, members.user_id == user_id
+        )
+    ).scalar_one_or_none()
+    return role
+
+
+def find_owner(connection: Connection, organization_id: str) -> str | None:
+    """The id of an organization's owner, of the first if there are several."""
+    members = tables.members.c
+    owner: str | None = connection.execute(
+        select(func.min(members.user_id)).where(
+            members.organization_id == organization_id, members.role == "owner"
+        )
+    ).scalar_one()
+    return owner
+
+
+def used_slugs(connection: Connection) -> frozenset[str]:
+    """The slugs of all providers that there are or were."""
+    return frozenset(connection.execute(select(tables.sso_providers.c.slug)).scalars())
+
+
+def providers(connection: Connection, organization_ids: Iterable[str]) -> dict[str, frozenset[str]]:
+    """The slugs of the organizations' own providers, by organization."""
+    columns = tables.sso_providers.c
+    found: dict[str, set[str]] = {organization: set() for organization in organization_ids}
+    rows = connection.execute(
+        select(columns.organization_id, columns.slug).where(
+            columns.organization_id.in_(found), columns.retired_at.is_(None)
+        )
+    )
+    for organization, slug in rows:
+        found[organization].add(slug)
+    return {organization: frozenset(slugs) for organization, slugs in found.items()}
+
+
+# --- requirements ---------------------------------------------------------------------------
+
+
+def requirement(connection: Connection, subject: str) -> Stored:
+    """What is required on `subject`, an organization's or project's id or a service's name."""
+    columns = tables.requirements.c
+    row = connection.execute(
+        select(columns.amr, columns.max_age, columns.networks, columns.device).where(
+            columns.subject == subject
+        )
+    ).one_or_none()
+    return Stored() if row is None else stored(*row)
+
+
+def put_requirement(connection: Connection, subject: str, asked: Stored) -> None:
+    """Require this on `subject`, and nothing else."""
+    connection.execute(delete(tables.requirements).where(tables.requirements.c.subject == subject))
+    if not asked.asks_nothing:
+        connection.execute(
+            insert(tables.requirements).values(subject=subject, **asked.attributes())
+        )
+
+
+def stored(
+    amr: list[str],
+    max_age: int | None,
+    networks: list[str] | None,
+    device: bool,  # noqa: FBT001 -- the columns of a row
+) -> Stored:
+    """The requirement in a row."""
+    return Stored(tuple(amr), max_age, None if networks is None else tuple(networks), device)
+
+
+# --- projects -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Project:
+    """What is shown of a project to those who may reach some of it."""
+
+    id: str
+    title: str
+    created_at: int
+
+
+def projects_of(connection: Connection, user_id: str) -> list[Project]:
+    """The projects in which somebody has a role."""
+    columns = tables.projects.c
+    reached = select(tables.project_access.c.project_id).where(
+        tables.project_access.c.user_id == user_id
+    )
+    rows = connection.execute(
+        select(columns.id, columns.title, columns.created_at)
+        .where(columns.id.in_(reached))
+        .order_by(columns.id)
+    )
+    return [Project(*row) for row in rows]
