@@ -8,6 +8,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import hashes
@@ -32,7 +33,7 @@ from sshd_hook.certificate import (
 from sshd_hook.wire import Reader, mpint, string
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 ALICE = "5c0e7c2e-8f4b-4c8e-9d3a-0b1a2c3d4e5f"
 HANDLE = "a9a3f0de-1111-4222-8333-444455556666"
@@ -110,27 +111,28 @@ def subject_key(key_type: str) -> bytes:
     return string(key_type.encode()) + fields.rest() + option("ssh:")
 
 
-def extensions(
+def extensions(  # noqa: PLR0913 -- one for each
+    *,
     amr: str | None = "mfa,otp,pwd",
     auth_time: str | None = str(NOW - 600),
     via: str | None = None,
     name: str | None = "Alice",
     session: str | None = HANDLE,
-    **others: bytes,
+    more: Mapping[str, bytes] = MappingProxyType({}),
 ) -> tuple[tuple[str, bytes], ...]:
     """What our CA writes, in order; None leaves one out."""
     values = {AMR: amr, AUTH_TIME: auth_time, VIA: via, NAME: name, SESSION: session}
     written = {key: option(value) for key, value in values.items() if value is not None}
     flags = [*PERMISSIONS, *([HAS_MFA] if "mfa" in (amr or "").split(",") else [])]
-    return tuple(sorted((written | dict.fromkeys(flags, b"") | others).items()))
+    return tuple(sorted((written | dict.fromkeys(flags, b"") | dict(more)).items()))
 
 
-def user_certificate(key_type: str = "ssh-ed25519", **changes: object) -> Certificate:
+def user_certificate(subject: str = "ssh-ed25519", /, **changes: object) -> Certificate:
     """A good certificate, but for `changes`."""
     fields: dict[str, object] = {
-        "key_type": certificate_type(key_type),
+        "key_type": certificate_type(subject),
         "nonce": bytes(range(32)),
-        "public_key": subject_key(key_type),
+        "public_key": subject_key(subject),
         "serial": 0x6B49_D200_0000_0001,
         "kind": USER,
         "key_id": ALICE,
@@ -198,7 +200,7 @@ def list_certificates(blobs: Iterable[bytes]) -> dict[int, Listed]:
     return {place: _read_listing(text) for place, text in listed.items()}
 
 
-OPTION = r"(\S+)(?: UNKNOWN OPTION: ([0-9a-f]*) ?\(len \d+\))?"
+OPTION = r"(\S+)(?: UNKNOWN FLAG OPTION| UNKNOWN OPTION: ([0-9a-f]+) \(len \d+\))?"
 
 
 def _read_listing(text: str) -> Listed:
