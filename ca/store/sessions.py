@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, insert, select, update
 
 from ca.identity.proofs import Proofs, amr_of, auth_time_of, from_fields, to_fields
 from ca.store.people import USER_COLUMNS, User, user_of
@@ -184,6 +184,16 @@ def live_session(
     None is also the answer for a session that ended, is idle or too old, or whose user is
     disabled. Whoever takes an access token asks this at every request.
     """
+    row = connection.execute(live_session_query(sid, now, jti)).one_or_none()
+    return None if row is None else _grant_session(row)
+
+
+def live_session_query(
+    sid: str | ColumnElement[str],
+    now: int | ColumnElement[int],
+    jti: str | ColumnElement[str] | None,
+) -> Select[*tuple[Any, ...]]:
+    """What `live_session` asks; with bound parameters, to be compiled once and asked often."""
     query = (
         select(
             grant_sessions.c.sid,
@@ -208,8 +218,7 @@ def live_session(
     if jti is not None:
         revoked = select(revoked_access_tokens.c.jti).where(revoked_access_tokens.c.jti == jti)
         query = query.where(~revoked.exists())
-    row = connection.execute(query).one_or_none()
-    return None if row is None else _grant_session(row)
+    return query
 
 
 def touch_grant_session(connection: Connection, sid: str, now: int) -> None:

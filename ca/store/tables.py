@@ -17,7 +17,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    UniqueConstraint,
 )
 
 metadata = MetaData(
@@ -173,6 +172,8 @@ organizations = Table(
     Column("name", String(64), nullable=False, unique=True),  # as in URLs and files: "acme"
     Column("label", String(64), nullable=False),
     Column("max_offline", Integer, nullable=False, server_default="86400"),
+    # Of its members' certificates, at most, in seconds; NULL for the usual hour.
+    Column("certificate_lifetime", Integer),
     Column("created_at", BigInteger, nullable=False),
 )
 
@@ -307,7 +308,8 @@ serial_epochs = Table(
     Column("taken_at", BigInteger, nullable=False),
 )
 
-# The chain: hash = SHA-256(previous hash, then the record's bytes); see `ca.audit`.
+# The chain: hash = SHA-256(previous hash, then the record's bytes); see `ca.audit`. It cannot
+# fork: `seq` is unique, and each record names one before it.
 audit_records = Table(
     "audit_records",
     metadata,
@@ -318,19 +320,19 @@ audit_records = Table(
     Column("subject", String(128), nullable=False),
     Column("detail", Text, nullable=False),  # canonical JSON
     Column("hash", LargeBinary(32), nullable=False),
-    UniqueConstraint("hash"),
 )
 
-# What was asked to be signed, committed with its record before it was signed.
+# What was asked to be signed, committed with its record before it was signed. Indices on random
+# ids are what an insert costs: of one subject there are few, so `sid` has none.
 certificates = Table(
     "certificates",
     metadata,
-    Column("serial", BigInteger, primary_key=True),
+    Column("serial", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("kind", String(4), nullable=False),  # user, host
     Column("subject", ID, nullable=False),  # a user's or host's id
     Column("sid", ID, nullable=False, server_default=""),
+    Column("issued_at", BigInteger, nullable=False),
     Column("valid_before", BigInteger, nullable=False),
     Column("outcome", String(8)),  # signed, failed, unknown; NULL while it is open
     Index(None, "subject"),
-    Index(None, "sid"),
 )
