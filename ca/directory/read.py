@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from ca.directory.requirements import Stored
     from ca.store.directory import Organization
 
 ROLES = {"owner": OWNER, "admin": ADMIN, "contributor": CONTRIBUTOR, "viewer": VIEWER}
@@ -48,7 +47,7 @@ def organization_for(
     )
 
 
-def requirement(stored: Stored, providers: frozenset[str]) -> Requirement:
+def requirement(stored: directory.Requirement, providers: frozenset[str]) -> Requirement:
     """A requirement as `decide` takes it; `providers` are the organization's own."""
     return Requirement(
         frozenset(stored.amr),
@@ -59,7 +58,7 @@ def requirement(stored: Stored, providers: frozenset[str]) -> Requirement:
     )
 
 
-def joined(parts: Iterable[Stored], providers: frozenset[str]) -> Requirement:
+def joined(parts: Iterable[directory.Requirement], providers: frozenset[str]) -> Requirement:
     """The strictest of what organization, project and service require."""
     own = Requirement(providers=providers)  # it asks nothing, but tells whose providers count
     return policy.join((own, *(requirement(part, providers) for part in parts)))

@@ -5,46 +5,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
-
-from sshd_hook.policy import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ca.directory.model import Attributes
+    from ca.store.directory import Requirement
 
 MIN_AGE = 300  # seconds
 MAX_AGE = 365 * 86400
 
 
-@dataclass(frozen=True)
-class Stored:
-    """A requirement as an administrator made it, for one organization, project or service."""
-
-    amr: tuple[str, ...] = ()
-    max_age: int | None = None  # seconds
-    networks: tuple[str, ...] | None = None  # None for any
-    device: bool = False
-
-    @property
-    def asks_nothing(self) -> bool:
-        """Whether it is as good as none."""
-        return not self.amr and self.networks is None
-
-    def attributes(self) -> Attributes:
-        """As an item of the directory has it."""
-        return {
-            "amr": list(in_order(self.amr)),
-            "max_age": self.max_age,
-            "networks": None if self.networks is None else list(self.networks),
-            "device": self.device,
-        }
-
-
-def problems(requirement: Stored, providers: frozenset[str]) -> Iterator[tuple[str, str]]:
+def problems(requirement: Requirement, providers: frozenset[str]) -> Iterator[tuple[str, str]]:
     """What is wrong with a requirement: pairs of a field and a sentence about it.
 
     `providers` are the slugs of the organization's own providers. Others' are refused: whoever
@@ -66,7 +39,7 @@ def problems(requirement: Stored, providers: frozenset[str]) -> Iterator[tuple[s
             yield "networks", f"{network!a} is not a network such as 192.0.2.0/24"
 
 
-def weakens(before: Stored, after: Stored) -> bool:
+def weakens(before: Requirement, after: Requirement) -> bool:
     """Whether some login that `before` refuses would meet `after`."""
     if set(before.amr) - set(after.amr) or (before.amr and after.device and not before.device):
         return True

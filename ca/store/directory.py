@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
 
-from ca.directory.requirements import Stored
 from ca.store import tables
 from ca.store.tables import directory_version
+from sshd_hook.policy import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from ca.store.items import Attributes
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,30 @@ class Organization:
     name: str
     label: str
     created_at: int
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A requirement as an administrator made it, for one organization, project or service."""
+
+    amr: tuple[str, ...] = ()
+    max_age: int | None = None  # seconds
+    networks: tuple[str, ...] | None = None  # None for any
+    device: bool = False
+
+    @property
+    def asks_nothing(self) -> bool:
+        """Whether it is as good as none."""
+        return not self.amr and self.networks is None
+
+    def attributes(self) -> Attributes:
+        """As an item of the directory has it."""
+        return {
+            "amr": list(in_order(self.amr)),
+            "max_age": self.max_age,
+            "networks": None if self.networks is None else list(self.networks),
+            "device": self.device,
+        }
 
 
 # --- the version ----------------------------------------------------------------------------
@@ -115,7 +141,7 @@ def providers(connection: Connection, organization_ids: Iterable[str]) -> dict[s
 # --- requirements ---------------------------------------------------------------------------
 
 
-def requirement(connection: Connection, subject: str) -> Stored:
+def requirement(connection: Connection, subject: str) -> Requirement:
     """What is required on `subject`, an organization's or project's id or a service's name."""
     columns = tables.requirements.c
     row = connection.execute(
@@ -123,10 +149,10 @@ def requirement(connection: Connection, subject: str) -> Stored:
             columns.subject == subject
         )
     ).one_or_none()
-    return Stored() if row is None else stored(*row)
+    return Requirement() if row is None else requirement_of(*row)
 
 
-def put_requirement(connection: Connection, subject: str, asked: Stored) -> None:
+def put_requirement(connection: Connection, subject: str, asked: Requirement) -> None:
     """Require this on `subject`, and nothing else."""
     connection.execute(delete(tables.requirements).where(tables.requirements.c.subject == subject))
     if not asked.asks_nothing:
@@ -135,14 +161,14 @@ def put_requirement(connection: Connection, subject: str, asked: Stored) -> None
         )
 
 
-def stored(
+def requirement_of(
     amr: list[str],
     max_age: int | None,
     networks: list[str] | None,
     device: bool,  # noqa: FBT001 -- the columns of a row
-) -> Stored:
+) -> Requirement:
     """The requirement in a row."""
-    return Stored(tuple(amr), max_age, None if networks is None else tuple(networks), device)
+    return Requirement(tuple(amr), max_age, None if networks is None else tuple(networks), device)
 
 
 # --- projects -------------------------------------------------------------------------------

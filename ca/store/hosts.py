@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from ca.store import tables
-from ca.store.directory import stored
+from ca.store.directory import requirement_of
 from ca.store.tables import hosts, join_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ca.directory.requirements import Stored
+    from ca.store.directory import Requirement
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def services_on(connection: Connection, host_name: str) -> list[Service]:
     return [Service(row[0], tuple(row[1]), *row[2:]) for row in rows]
 
 
-def requirements_on(connection: Connection, host_name: str) -> dict[str, Stored]:
+def requirements_on(connection: Connection, host_name: str) -> dict[str, Requirement]:
     """What is required on a host's services, their projects and organizations, by subject."""
     services, projects = tables.services, tables.projects
     on_host = services.c.host == host_name
@@ -200,7 +200,7 @@ def requirements_on(connection: Connection, host_name: str) -> dict[str, Stored]
             columns.subject, columns.amr, columns.max_age, columns.networks, columns.device
         ).where(columns.subject.in_(subjects[0].union(*subjects[1:])))
     )
-    return {row[0]: stored(*row[1:]) for row in rows}
+    return {row[0]: requirement_of(*row[1:]) for row in rows}
 
 
 def access_on(connection: Connection, host_name: str) -> list[tuple[str, str, str, str]]:

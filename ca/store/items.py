@@ -1,20 +1,23 @@
-"""The directory's tables as items: reading all of them, and adding, changing and removing some.
+"""The directory as items with attributes: the form in which a file and the database are compared.
 
-Items speak of people and organizations by name, rows by id; otherwise keys and attributes are
-columns.
+An item is a kind and a key of names, such as `member acme bob`; its attributes are texts, numbers,
+Booleans and lists. Items speak of people and organizations by name, rows by id; otherwise keys and
+attributes are columns. Two directories are equal if their items are.
 """
 
 from __future__ import annotations
 
+import secrets
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Select,
     Table,
     and_,
     delete,
@@ -24,16 +27,29 @@ from sqlalchemy import (
     update,
 )
 
-from ca.directory import model
-from ca.directory.model import Attributes, Directory, Item
 from ca.store import tables
 from sshd_hook import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Columns = dict[str, Any]
 Key = tuple[str, ...]
+Value = str | int | bool | None | list[str]
+Attributes = dict[str, Value]
+Columns = dict[str, Any]
+
+
+class Item(NamedTuple):
+    """One thing in the directory."""
+
+    kind: str
+    key: Key
+
+    def __str__(self) -> str:
+        return " ".join((self.kind, *self.key))
+
+
+Directory = dict[Item, Attributes]
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,19 @@ def _created() -> Columns:
     return {"created_at": int(time.time())}
 
 
+_ULID_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ULID_LENGTH = 26
+_ULID_RANDOM_BITS = 80
+
+
+def _new_ulid() -> str:
+    # Clients of this API expect a ULID as an organization's id.
+    milliseconds = time.time_ns() // 1_000_000
+    number = milliseconds << _ULID_RANDOM_BITS | secrets.randbits(_ULID_RANDOM_BITS)
+    digits = [_ULID_ALPHABET[number >> 5 * place & 31] for place in range(_ULID_LENGTH)]
+    return "".join(reversed(digits))
+
+
 def _place(key: Key) -> Columns:
     service = names.parse_service(key[0])
     if service is None:
@@ -60,6 +89,7 @@ def _place(key: Key) -> Columns:
     return {"project_id": service.project, "environment": service.environment}
 
 
+# In this order, each kind stands after those that it refers to.
 KINDS = {
     "user": Kind(
         tables.users,
@@ -72,7 +102,7 @@ KINDS = {
         tables.organizations,
         ("name",),
         ("label", "max_offline"),
-        new=lambda _key: {"id": model.new_ulid()} | _created(),
+        new=lambda _key: {"id": _new_ulid()} | _created(),
     ),
     "member": Kind(tables.members, ("organization_id", "user_id"), ("role",)),
     # Slugs are never used again: a provider that is removed keeps its row.
@@ -111,7 +141,7 @@ class Items:
         return {
             self._item(name, row): self._attributes(kind, row)
             for name, kind in KINDS.items()
-            for row in self._connection.execute(select(kind.table).where(kind.counts))
+            for row in self._connection.execute(_query(kind))
         }
 
     def add(self, entries: Directory) -> None:
@@ -185,6 +215,11 @@ class Items:
         if column == "user_id":
             return self._usernames[value]
         return self._organizations[value] if column == "organization_id" else value
+
+
+def _query(kind: Kind) -> Select[*tuple[Any, ...]]:
+    columns = (kind.table.c[name] for name in (*kind.key, *kind.attributes))
+    return select(*columns).where(kind.counts)
 
 
 def _pairs(

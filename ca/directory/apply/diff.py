@@ -6,10 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ca.directory.model import KINDS, Attributes, Directory, Item
+from ca.store.items import KINDS, Attributes, Directory, Item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+ORDER = {kind: place for place, kind in enumerate(KINDS)}
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Change:
 
 def difference(before: Directory, after: Directory) -> list[Change]:
     """What to do to make `before` into `after`, in the order of kinds and names."""
-    items = sorted(before.keys() | after.keys(), key=lambda item: (KINDS.index(item.kind), item))
+    items = sorted(before.keys() | after.keys(), key=lambda item: (ORDER[item.kind], item))
     return [
         Change(item, before.get(item), after.get(item))
         for item in items

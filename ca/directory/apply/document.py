@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ca.directory.apply.lines import Path
-    from ca.directory.model import Item
+    from ca.store.items import Item
 
 MOST_SHOWN = 30  # problems
 
@@ -37,7 +37,7 @@ class Document:
         try:
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise InvalidFile(f"{name}: {error}.") from error
+            raise InvalidFile(f"{name} is not TOML: {error}.") from error
         self._name = name
         self._lines = Lines(text)
         problems: list[Problem] = []
@@ -58,7 +58,9 @@ class Document:
         shown = [f"{self._name}:{line}: {words}" for line, words in found[:MOST_SHOWN]]
         if len(found) > MOST_SHOWN:
             shown.append(f"… and {len(found) - MOST_SHOWN} more.")
-        return InvalidFile("\n".join(shown))
+        count = "1 fault" if len(found) == 1 else f"{len(found)} faults"
+        title = f"{self._name} has {count}; nothing was changed:"
+        return InvalidFile("\n".join((title, *shown)))
 
 
 def _in_words(problem: Problem) -> str:

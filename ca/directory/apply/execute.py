@@ -10,11 +10,10 @@ from sqlalchemy.exc import IntegrityError
 from ca import audit
 from ca.directory.apply.diff import Change, difference
 from ca.directory.apply.section import Problem
-from ca.directory.model import KINDS
 from ca.errors import Conflict
 from ca.store import directory
 from ca.store.engine import reading, writing
-from ca.store.items import Items
+from ca.store.items import KINDS, Items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

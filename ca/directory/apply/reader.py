@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from ca.directory import model, requirements
 from ca.directory.apply import grammar
 from ca.directory.apply.grammar import Form, one_of
-from ca.directory.model import Attributes, Directory, Item
+from ca.store.directory import Requirement
+from ca.store.items import Attributes, Directory, Item
 from sshd_hook import names
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class Reader:
             return
         section = section.section("requirement")
         networks = section.texts("networks", _ANYTHING) if "networks" in section else None
-        requirement = requirements.Stored(
+        requirement = Requirement(
             amr=tuple(section.texts("amr", _ANYTHING)),
             max_age=section.integer("max_age"),
             networks=None if networks is None else tuple(networks),
