@@ -1,0 +1,1 @@
+"""The engineers' command `amrgate`: log in, hold a certificate, let `ssh` renew it by itself."""

@@ -1,0 +1,178 @@
+"""Plain `ssh` made to use the certificate: one line in the person's own configuration.
+
+The line includes a file of ours, so that theirs is touched once, and for its first line only:
+ssh takes the first value it finds, and a `Host *` of theirs would come before us otherwise.
+"""
+
+import os
+import pwd
+import sys
+from pathlib import Path
+from typing import Any
+
+from ca.client import check, files, web
+from ca.client.place import Place
+from ca.errors import CAError, InvalidRequest, Misconfigured, Unavailable
+from sshd_hook.certificate import check_public_key
+from sshd_hook.wire import unb64
+
+MARK = b"# amrgate (undo it with: amrgate ssh-config uninstall)\n"
+_PATTERN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.*?")
+# What ssh, its shell, or the pattern of an Include would read as something else.
+_UNSAFE = frozenset("\"'\\$%*?[]{}")
+
+
+def default_file() -> Path:
+    """The file that ssh reads: that of the passwd entry's home, whatever $HOME says."""
+    return Path(pwd.getpwuid(os.getuid()).pw_dir) / ".ssh" / "config"
+
+
+def install(place: Place, ca: str, file: Path) -> tuple[str, ...]:
+    """Write what `ssh` needs, and include it in `file`. Returns the patterns of the hosts.
+
+    Raises:
+        CAError: and then `file` is as it was.
+    """
+    authority = ask_authority(ca)
+    patterns = _patterns(authority)
+    keys = _keys(authority)
+    place.make()
+    if keys:
+        lines = [f"@cert-authority {','.join(patterns)} {key}\n" for key in keys]
+        files.write(place.known_hosts, "".join(lines).encode())
+    files.write(place.refresh, launcher(place, ca).encode(), 0o700)
+    files.write(place.ssh_config, block(place, patterns, verified=bool(keys)).encode())
+    target = _target(file)
+    if not target.parent.exists():
+        files.make_folder(target.parent)
+    present = files.read(target)
+    mode = 0o600 if present is None else target.stat().st_mode & 0o777
+    files.write(target, include(place) + without(present or b""), mode)
+    return patterns
+
+
+def uninstall(place: Place, file: Path) -> bool:
+    """Take back what `install` did. Returns whether there was anything."""
+    for path in (place.ssh_config, place.refresh, place.known_hosts):
+        files.remove(path)
+    target = _target(file)
+    present = files.read(target) if target.parent.exists() else None
+    if present is None or not is_installed(present):
+        return False
+    rest = without(present)
+    if rest or file.is_symlink():
+        files.write(target, rest, target.stat().st_mode & 0o777)
+    else:
+        files.remove(target)
+    return True
+
+
+def is_installed(data: bytes) -> bool:
+    """Whether our lines are in the file."""
+    return without(data) != data
+
+
+def without(data: bytes) -> bytes:
+    """The file without our two lines, to the byte as it was."""
+    before, mark, rest = data.partition(MARK)
+    if not mark or not rest.startswith(b"Include "):
+        return data
+    return before + rest.partition(b"\n")[2]
+
+
+def include(place: Place) -> bytes:
+    """Our two lines."""
+    return MARK + f'Include "{_path(place.ssh_config)}"\n'.encode()
+
+
+def block(place: Place, patterns: tuple[str, ...], *, verified: bool) -> str:
+    """What ssh is told of our hosts. `verified` says that they show certificates."""
+    hosts = ",".join(patterns)
+    text = (
+        "# Written by `amrgate ssh-config install`.\n"
+        f'Match host "{hosts}" exec "\'{_path(place.refresh)}\'"\n'
+        "    # The certificate is good now, or was renewed.\n"
+        f'Match host "{hosts}"\n'
+        f'    IdentityFile "{_path(place.key)}"\n'
+        f'    CertificateFile "{_path(place.certificate)}"\n'
+        "    # The first certificate that a server takes decides: no other is to come before ours.\n"
+        "    IdentitiesOnly yes\n"
+    )
+    if verified:
+        text += f'    UserKnownHostsFile "{_path(place.known_hosts)}"\n'
+    return text
+
+
+def launcher(place: Place, ca: str) -> str:
+    """The program that ssh runs to see whether the certificate is good."""
+    package = Path(check.__file__).resolve().parents[2]
+    return check.TEXT.format(
+        python=_interpreter(),
+        ca=ca,
+        package=str(package),
+        certificate=str(place.certificate),
+        command=[sys.executable, "-Im", "ca.client.main", "ssh-cert", "load", "--quiet"],
+        home=str(place.root.parent),
+    )
+
+
+def ask_authority(ca: str) -> dict[str, Any]:
+    """What the authority publishes: its keys, and the names of the hosts that trust it."""
+    answer = web.request("GET", f"{ca}/ssh/authority")
+    if answer.status != 200 or not isinstance(answer.body, dict):  # noqa: PLR2004 HTTP's own
+        raise Unavailable(f"{ca} does not say which hosts trust it: {answer.describe()}")
+    return answer.body
+
+
+def _patterns(authority: dict[str, Any]) -> tuple[str, ...]:
+    found = authority.get("host_patterns")
+    patterns = tuple(found) if isinstance(found, list) else ()
+    if not patterns:
+        raise Misconfigured(
+            "The authority names no hosts: its operator must set `ssh_hosts` in its settings."
+        )
+    for pattern in patterns:
+        # It becomes a line of a configuration that can run programs.
+        if not isinstance(pattern, str) or not pattern or not _PATTERN.issuperset(pattern):
+            raise InvalidRequest("The authority names a host that is none: tell its operator.")
+    return patterns
+
+
+def _keys(authority: dict[str, Any]) -> list[str]:
+    found = authority.get("host_authorities")
+    lines = found if isinstance(found, list) else []
+    return [_key(line) for line in lines]
+
+
+def _key(line: object) -> str:
+    words = line.split(" ") if isinstance(line, str) else []
+    try:
+        named, data = words[:2]
+        found = check_public_key(unb64(data))
+    except ValueError as error:  # WireError is one
+        raise _bad_key() from error
+    if found != named:
+        raise _bad_key()
+    return f"{named} {data}"
+
+
+def _bad_key() -> CAError:
+    return InvalidRequest("The authority's key for hosts cannot be read: tell its operator.")
+
+
+def _interpreter() -> str:
+    """An interpreter for the first line: the distribution's own survives its upgrades."""
+    system = Path("/usr/bin/python3")
+    return str(system if system.exists() else Path(sys.executable).resolve())
+
+
+def _path(path: Path) -> str:
+    text = str(path)
+    if not text.isprintable() or not _UNSAFE.isdisjoint(text):
+        raise Misconfigured(f"ssh cannot be told of {text!r}: set XDG_CONFIG_HOME to a plain path.")
+    return text
+
+
+def _target(file: Path) -> Path:
+    """The file itself, where people keep a link to it; what the link names must be theirs."""
+    return file.resolve() if file.is_symlink() else file

@@ -1,0 +1,98 @@
+"""HTTP with the certificate authority: bounded in time, no redirects, errors as sentences."""
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from ca.client.terminal import safe
+from ca.errors import CAError, Denied, InvalidRequest, NotFound, Unavailable
+
+TIMEOUT = 20  # seconds for any one step
+UNAVAILABLE = 500  # and above: not the caller's fault
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The status, and the JSON of the body; None if it holds none."""
+
+    status: int
+    body: Any
+    authenticate: str = ""
+    """The header WWW-Authenticate."""
+
+    def text(self, name: str) -> str:
+        """The text `name` of the body; empty if it is not there or no text."""
+        value = self.body.get(name) if isinstance(self.body, dict) else None
+        return value if isinstance(value, str) else ""
+
+    def describe(self) -> str:
+        """What the authority says is wrong, fit for a terminal."""
+        said = self.text("error_description") or self.text("error") or self.text("detail")
+        return safe(said[:500]) or f"The certificate authority answered {self.status}."
+
+
+def check_url(url: str) -> str:
+    """Return the authority's URL as its tokens name it, without a slash at its end.
+
+    Raises:
+        InvalidRequest: tokens would cross the network in clear, or it is no URL of one.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise InvalidRequest("must begin with https://; http is for loopback addresses only.")
+    rest = parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None
+    if parts.scheme not in ("http", "https") or not parts.hostname or rest:
+        raise InvalidRequest("must be the authority's address, such as https://ca.example.")
+    return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def request(  # noqa: PLR0913 the parts of a request
+    method: str,
+    url: str,
+    *,
+    token: str = "",
+    form: dict[str, str] | None = None,
+    json: Any = None,
+    timeout: float = TIMEOUT,
+) -> Answer:
+    """Ask, and read the answer, whatever its status.
+
+    Raises:
+        Unavailable: there is no answer, or none in HTTP.
+    """
+    import httpx2  # a tenth of a second, which commands without a request do not pay
+
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    secure = url.startswith("https://")
+    try:
+        # The environment's proxies and CA files are for https; loopback needs neither.
+        with httpx2.Client(timeout=timeout, trust_env=secure) as client:
+            response = client.request(method, url, headers=headers, data=form, json=json)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        host = urlsplit(url).netloc
+        raise Unavailable(
+            f"The certificate authority at {safe(host)} cannot be reached ({safe(str(error))}):"
+            " check the network and try again."
+        ) from error
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    authenticate = response.headers.get("www-authenticate", "")
+    return Answer(response.status_code, body, authenticate)
+
+
+def error_of(answer: Answer) -> CAError:
+    """The error that an answer of 400 or above is."""
+    if answer.status >= UNAVAILABLE:
+        return Unavailable(f"{answer.describe()} Try again later.")
+    kind = {403: Denied, 404: NotFound}.get(answer.status, InvalidRequest)
+    return kind(answer.describe())
