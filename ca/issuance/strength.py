@@ -33,7 +33,7 @@ _P = 2**255 - 19  # RFC 8032, section 5.1
 _D = -121665 * pow(121666, -1, _P) % _P
 # The heights of the eight points whose multiples are at most eight: with such a key, signatures
 # can be made that fit any message.
-_Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD83D3D706A17C7
+_Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 _LOW_ORDER = {0, 1, _P - 1, _Y8, _P - _Y8}
 
 
