@@ -8,3 +8,6 @@ PROJECT_ROLES = ("admin", "viewer")
 
 MAX_OFFLINE = 86400  # seconds that a host may decide alone
 MIN_OFFLINE = 900  # freshness is renewed every few minutes: less would be an outage at a hiccup
+
+MAX_CERTIFICATE_LIFETIME = 3600  # seconds
+MIN_CERTIFICATE_LIFETIME = 300

@@ -26,6 +26,7 @@ class OrganizationView:
 
     organization: Organization
     role: int
+    stored: directory.Requirement
     requirement: Requirement
 
 
@@ -37,13 +38,10 @@ def organization_for(
     if organization is None:
         return None
     role = directory.member_role(connection, organization.id, user_id)
+    stored = directory.requirement(connection, organization.id)
+    providers = directory.providers(connection, [organization.id])[organization.id]
     return OrganizationView(
-        organization,
-        ROLES[role] if role else NO_ROLE,
-        requirement(
-            directory.requirement(connection, organization.id),
-            directory.providers(connection, [organization.id])[organization.id],
-        ),
+        organization, ROLES[role] if role else NO_ROLE, stored, requirement(stored, providers)
     )
 
 

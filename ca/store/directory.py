@@ -171,7 +171,7 @@ def requirement_of(
     return Requirement(tuple(amr), max_age, None if networks is None else tuple(networks), device)
 
 
-# --- projects -------------------------------------------------------------------------------
+# --- people and projects --------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -181,6 +181,14 @@ class Project:
     id: str
     title: str
     created_at: int
+
+
+def user_created_at(connection: Connection, user_id: str) -> int:
+    """When somebody became a user."""
+    created_at: int = connection.execute(
+        select(tables.users.c.created_at).where(tables.users.c.id == user_id)
+    ).scalar_one()
+    return created_at
 
 
 def projects_of(connection: Connection, user_id: str) -> list[Project]:

@@ -101,7 +101,7 @@ KINDS = {
     "organization": Kind(
         tables.organizations,
         ("name",),
-        ("label", "max_offline"),
+        ("label", "max_offline", "certificate_lifetime"),
         new=lambda _key: {"id": _new_ulid()} | _created(),
     ),
     "member": Kind(tables.members, ("organization_id", "user_id"), ("role",)),

@@ -52,14 +52,14 @@ class Reader:
         section.finish()
 
     def _organization(self, name: str, section: Section) -> None:
-        offline = section.integer("max_offline")
-        if offline is None:
-            offline = model.MAX_OFFLINE
-        if not model.MIN_OFFLINE <= offline <= model.MAX_OFFLINE:
-            limits = f"{model.MIN_OFFLINE} to {model.MAX_OFFLINE} seconds"
-            section.note(f"{offline} is not from {limits}", "max_offline")
-        label = section.text("label", grammar.TITLE, default=name)
-        attributes: Attributes = {"label": label, "max_offline": offline}
+        shortest, longest = model.MIN_CERTIFICATE_LIFETIME, model.MAX_CERTIFICATE_LIFETIME
+        attributes: Attributes = {
+            "label": section.text("label", grammar.TITLE, default=name),
+            "max_offline": section.integer(
+                "max_offline", model.MIN_OFFLINE, model.MAX_OFFLINE, default=model.MAX_OFFLINE
+            ),
+            "certificate_lifetime": section.integer("certificate_lifetime", shortest, longest),
+        }
         self._add(section, "organization", (name,), grammar.LABEL, attributes)
         for slug, provider in section.sections("sso"):
             if Item("provider", (slug,)) in self.directory:
@@ -135,7 +135,7 @@ class Reader:
         networks = section.texts("networks", _ANYTHING) if "networks" in section else None
         requirement = Requirement(
             amr=tuple(section.texts("amr", _ANYTHING)),
-            max_age=section.integer("max_age"),
+            max_age=section.integer("max_age", requirements.MIN_AGE, requirements.MAX_AGE),
             networks=None if networks is None else tuple(networks),
             device=section.boolean("device", default=False),
         )

@@ -67,13 +67,13 @@ class Section:
                 self.note(f"{one!a} is here twice", key, place)
         return [one for one in value if isinstance(one, str)]
 
-    def integer(self, key: str) -> int | None:
-        """A number of seconds; None if it is not there."""
-        value = self._take(key, None)
-        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+    def integer(self, key: str, least: int, most: int, default: int | None = None) -> int | None:
+        """A number of seconds from `least` to `most`, or the default."""
+        value = self._take(key, default)
+        if value is None or (type(value) is int and least <= value <= most):
             return value
-        self.note(f"{value!a} is not a whole number of seconds", key)
-        return None
+        self.note(f"{value!a} is not a whole number of seconds from {least} to {most}", key)
+        return default
 
     def boolean(self, key: str, *, default: bool) -> bool:
         """True or false."""

@@ -1,0 +1,75 @@
+"""The gate of the API: who asks, and whether their login opens what they ask for."""
+
+import time
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import Connection
+
+from ca.directory import read
+from ca.directory.access import Caller, require
+from ca.directory.read import OrganizationView
+from ca.errors import Denied, NotAuthenticated, NotFound
+from ca.oauth.tokens import verify_access_token
+from ca.services import Given
+from ca.store.engine import reading
+from ca.store.sessions import live_session
+from sshd_hook.policy import VIEWER, Access, decide
+
+SCHEME = "bearer "
+NOWHERE = "0.0.0.0"  # noqa: S104 -- nobody's address: in no network that one could require
+
+
+def bearer_token(request: Request) -> str:
+    """The token in the header, which is the only place that we take one from.
+
+    Raises:
+        NotAuthenticated: there is none.
+    """
+    header = request.headers.get("authorization", "")
+    if header[: len(SCHEME)].lower() != SCHEME:
+        raise NotAuthenticated("Authentication is required: send an access token.")
+    return header[len(SCHEME) :].strip(" ")
+
+
+def authenticate(request: Request, services: Given) -> Caller:
+    """Whose request this is. Their session is looked at each time: what ended opens nothing.
+
+    Raises:
+        NotAuthenticated: there is no token, or it is not good, or its session is over.
+    """
+    now = int(time.time())
+    key, issuer = services.keys.token, services.settings.issuer
+    token = verify_access_token(key, issuer, bearer_token(request), now)
+    with reading(services.engine) as connection:
+        session = live_session(connection, token.sid, now, jti=token.jti)
+    if session is None or session.user.id != token.sub:
+        raise NotAuthenticated("The session of this access token is over: log in again.")
+    return Caller(session.user, session, request.client.host if request.client else NOWHERE)
+
+
+Authenticated = Annotated[Caller, Depends(authenticate)]
+"""A route's parameter of this type is who asks: `def route(caller: Authenticated)`."""
+
+
+def organization(
+    connection: Connection, caller: Caller, id_or_name: str, needed: int
+) -> OrganizationView:
+    """The organization with this id or name, if the caller's role and login open it.
+
+    Raises:
+        NotFound: there is none, or the caller may not know that there is.
+        InsufficientAuthentication: a login that shows more would open it.
+        Denied: the caller may see it, but not do this.
+    """
+    view = read.organization_for(connection, id_or_name, caller.user.id)
+    missing = NotFound("There is no such organization.")
+    if view is None:
+        raise missing
+    denied = Denied("Your role in this organization does not allow this.")
+    now = int(time.time())
+    for least, otherwise in ((VIEWER, missing), (needed, denied)):
+        access = Access(view.role, least)
+        decision = decide(view.requirement, access, caller.claims, caller.address, now)
+        require(decision, otherwise)
+    return view
