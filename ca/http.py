@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ca import errors
+from ca.oauth.clients import InvalidClient
 
 log = structlog.get_logger()
 
@@ -84,6 +85,8 @@ def _answer_own(request: Request, error: errors.CAError) -> Response:
             extra = {"amr": list(error.amr)}
             if error.max_age is not None:
                 extra["max_age"] = error.max_age
+        case InvalidClient():  # RFC 6749, section 5.2: the scheme that the client may have used
+            headers["www-authenticate"] = 'Basic realm="amrgate"'
         case errors.NotAuthenticated():
             headers["www-authenticate"] = f'Bearer error="{error.code}"'
         case errors.TooManyAttempts():

@@ -21,6 +21,18 @@ from ca.store.engine import reading, writing
 from ca.store.sessions import end_sessions
 
 
+class WrongFirstCode(InvalidRequest):
+    """The secret is the one that was offered, but the code is not its."""
+
+    code = "wrong_code"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This code does not fit. Check the clock of your device, and type the code that the"
+            " app shows now."
+        )
+
+
 @dataclass(frozen=True)
 class Acting:
     """Who changes something of their own, in which session, after proving what."""
@@ -101,10 +113,7 @@ def confirm_totp(  # noqa: PLR0913 what was offered, and what was typed
         _check_offered(connection, seal, user_id, secret, now)
         step = totp.matching_step(secret, code, now)
         if step is None:
-            raise InvalidRequest(
-                "This code does not fit. Check the clock of your device, and type the code that"
-                " the application shows now."
-            )
+            raise WrongFirstCode
         if not people.take_enrolment(connection, user_id):
             raise Conflict("This application was set up a moment ago.")
         sealed = seal.seal(secret.encode(), totp_purpose(user_id))

@@ -58,6 +58,14 @@ def add_proof(
     return lifted, cookie
 
 
+def renew_cookie(engine: Engine, session: BrowserSession, now: int) -> str:
+    """A new cookie for the same session, after something changed that it rests on."""
+    cookie = new_secret()
+    with writing(engine) as connection:
+        store.raise_browser_session(connection, session.id, hash_of(cookie), session.proofs, now)
+    return cookie
+
+
 def begin(
     engine: Engine, user: User, proof: Proof, visitor: Visitor, replaced: BrowserSession | None
 ) -> tuple[BrowserSession, str]:

@@ -6,7 +6,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from urllib.parse import unquote_plus
 
-from ca.errors import CAError, InvalidRequest
+from ca.errors import InvalidRequest, NotAuthenticated
 
 # RFC 8252, section 7.3: the port is the client's choice. Not "localhost" (section 8.3), and not
 # [::1], which a content security policy cannot name. One spelling, so that no parser is fooled.
@@ -15,7 +15,7 @@ MAX_PORT = 65535
 MAX_REDIRECT = 255  # bytes
 
 
-class InvalidClient(CAError):
+class InvalidClient(NotAuthenticated):
     """No client of ours, or one that claims to have a secret."""
 
     code = "invalid_client"

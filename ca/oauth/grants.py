@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
 
-from ca.errors import CAError
+from ca.errors import InvalidRequest
 from ca.identity.sessions import hash_of, new_secret
 from ca.keys.files import FileSigner
 from ca.oauth.tokens import LIFETIME, issue_access_token
@@ -19,7 +19,7 @@ GRANT_LIFETIME = 30 * 86400  # seconds
 SSO_LIFETIME = 86400  # seconds: another's word is asked again each day
 
 
-class InvalidGrant(CAError):
+class InvalidGrant(InvalidRequest):
     """A code or token that is not good, or not the client's, or was spent; not told which."""
 
     code = "invalid_grant"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, insert, select, update
 
 from ca.identity.proofs import Proofs, amr_of, auth_time_of, from_fields, to_fields
 from ca.store.people import USER_COLUMNS, User, user_of
@@ -185,7 +185,7 @@ def live_session(
     disabled. Whoever takes an access token asks this at every request.
     """
     row = connection.execute(live_session_query(sid, now, jti)).one_or_none()
-    return None if row is None else _grant_session(row)
+    return None if row is None else session_of(row)
 
 
 def live_session_query(
@@ -265,7 +265,8 @@ def end_grants(connection: Connection, user_id: str, now: int, *, but: str = "")
     )
 
 
-def _grant_session(row: Row[*tuple[Any, ...]]) -> GrantSession:
+def session_of(row: Any) -> GrantSession:
+    """The session in a row of `live_session_query`."""
     return GrantSession(
         sid=row.sid,
         handle=row.handle,

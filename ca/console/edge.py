@@ -1,0 +1,65 @@
+"""The edge of the pages: errors become pages, and no other site's form gets in."""
+
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
+from fastapi.routing import APIRoute
+
+from ca.console import flow
+from ca.console.browser import check_same_origin
+from ca.console.pages import show
+from ca.errors import CAError, InsufficientAuthentication, Misconfigured, Unavailable
+from ca.http import status_of
+from ca.identity.stepup import Step
+from ca.services import Services
+
+READS = frozenset({"GET", "HEAD"})
+
+
+class NotLoggedIn(InsufficientAuthentication):
+    """Nobody is logged in, or the login is not complete."""
+
+    def __init__(self) -> None:
+        super().__init__("Log in first.", (), None)
+
+
+class PageRoute(APIRoute):
+    """A route that answers with pages, also when something is wrong."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, with the edge around it."""
+        inner = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            services: Services = request.app.state.services
+            try:
+                if request.method not in READS:
+                    check_same_origin(services.settings, request)
+                return await inner(request)
+            except InsufficientAuthentication as error:
+                return _log_in(services, request, error)
+            except (Misconfigured, Unavailable):
+                raise  # to the operator's log, and the answer that all routes give
+            except CAError as error:
+                status = status_of(error)
+                return show("error.html", status=status, user=None, message=error.message)
+            except RequestValidationError:
+                message = "This link is not complete."
+                return show("error.html", status=400, user=None, message=message)
+
+        return handler
+
+
+def _log_in(services: Services, request: Request, error: InsufficientAuthentication) -> Response:
+    """Send somebody to log in (again), and then back. What they wanted to change, they ask again."""
+    now = int(time.time())
+    purpose = flow.Purpose(
+        asked_at=now,
+        page=request.url.path if request.method in READS else flow.HOME,
+        since=0 if error.max_age is None else now - error.max_age,
+    )
+    return RedirectResponse(flow.page_of(services, purpose, Step.PASSWORD), 303)

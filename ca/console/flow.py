@@ -1,0 +1,96 @@
+"""The way through a login: what it is for, sealed in the address, and which page comes next.
+
+The pages keep nothing on the server before somebody has logged in, so nobody can fill it up.
+"""
+
+import base64
+import json
+from dataclasses import asdict, dataclass
+from urllib.parse import urlencode
+
+from ca.errors import CAError, InvalidRequest
+from ca.identity.factors import of_user
+from ca.identity.stepup import Ask, Step, next_step
+from ca.keys import Seal
+from ca.oauth.authorize import Request
+from ca.services import Services
+from ca.store.sessions import BrowserSession
+
+LIFETIME = 600  # seconds from the question to the answer
+HOME = "/security"
+_SEALED_FOR = "login"
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a login is for: a client's request, or else a page of ours.
+
+    `since` is before when a proof is too old for the page. If the login is to begin anew, a
+    session counts that began later than `asked_at`, and is not `not_session`, which was there.
+    """
+
+    asked_at: int
+    request: Request | None = None
+    page: str = HOME
+    since: int = 0
+    begin_anew: bool = False
+    not_session: str = ""
+
+    @property
+    def ask(self) -> Ask:
+        """What the login must show."""
+        return self.request.ask if self.request else Ask(since=self.since)
+
+    def takes(self, session: BrowserSession) -> bool:
+        """Whether this session may be used."""
+        if not self.begin_anew:
+            return True
+        return session.created_at >= self.asked_at and session.id != self.not_session
+
+
+def seal(key: Seal, purpose: Purpose) -> str:
+    """`purpose` as a parameter that only we can read or make."""
+    sealed = key.seal(json.dumps(asdict(purpose)).encode(), _SEALED_FOR)
+    return base64.urlsafe_b64encode(sealed).decode()
+
+
+def unseal(key: Seal, sealed: str, now: int) -> Purpose:
+    """Read back what `seal` made. Without any, somebody just wants to log in.
+
+    Raises:
+        InvalidRequest: it is not ours, or too old.
+    """
+    if not sealed:
+        return Purpose(asked_at=now)
+    try:
+        fields = json.loads(key.open(base64.urlsafe_b64decode(sealed), _SEALED_FOR))
+    except (CAError, ValueError) as error:
+        raise InvalidRequest("This link is not complete. Start the login again.") from error
+    if now - fields["asked_at"] > LIFETIME:
+        raise InvalidRequest("This page is older than ten minutes. Start the login again.")
+    request = fields.pop("request")
+    if request is not None:
+        request = Request(**{**request, "amr": tuple(request["amr"])})
+    return Purpose(**fields, request=request)
+
+
+def step_of(services: Services, purpose: Purpose, session: BrowserSession | None) -> Step:
+    """What the login still needs."""
+    if session is None or not purpose.takes(session):
+        return next_step(purpose.ask, (), None)
+    totp_since = of_user(services.engine, session.user.id).totp_since
+    return next_step(purpose.ask, session.proofs, totp_since)
+
+
+def page_of(services: Services, purpose: Purpose, step: Step) -> str:
+    """Where a browser goes for `step`."""
+    if step is Step.DONE and purpose.request is None:
+        return purpose.page
+    path = {
+        Step.PASSWORD: "/login",
+        Step.CODE: "/login/code",
+        Step.ENROL: "/login/missing",
+        Step.UNMET: "/login/missing",
+        Step.DONE: "/consent",
+    }[step]
+    return f"{path}?{urlencode({'for': seal(services.keys.seal, purpose)})}"

@@ -1,0 +1,141 @@
+"""The page where people see and change what they log in with."""
+
+import time
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from ca.console.browser import session_of, set_cookie
+from ca.console.edge import NotLoggedIn, PageRoute
+from ca.console.flow import HOME
+from ca.console.pages import show
+from ca.identity import factors, notices, qr, sessions, totp
+from ca.identity.factors import Acting, Overview, WrongFirstCode
+from ca.identity.proofs import amr_of
+from ca.identity.stepup import Ask, Step, next_step
+from ca.oauth.forms import Form
+from ca.services import Given, Services
+from ca.store.sessions import BrowserSession
+
+router = APIRouter(route_class=PageRoute, prefix=HOME, include_in_schema=False)
+
+
+@router.get("")
+def show_security(services: Given, request: Request) -> Response:
+    """What this account logs in with, and how this session did."""
+    session, found = _logged_in(services, request)
+    return show(
+        "security.html",
+        user=session.user,
+        has_totp=found.has_second_factor,
+        since=_day(found.totp_since),
+        codes=found.recovery_codes,
+        amr=sorted(amr_of(session.proofs)),
+    )
+
+
+@router.get("/application")
+def show_application(services: Given, request: Request) -> Response:
+    """Shows a new secret as a QR code, and asks for the first code of it."""
+    now = int(time.time())
+    session, _found = _logged_in(services, request)
+    secret = factors.offer_totp(services.engine, services.keys.seal, _acting(session), now)
+    return _application_page(services, session, secret)
+
+
+@router.post("/application")
+def take_application(services: Given, request: Request, form: Form) -> Response:
+    """Takes the application on "Verify & save", and shows the recovery codes, once."""
+    now = int(time.time())
+    session, _found = _logged_in(services, request)
+    secret = form.get("secret", "")
+    try:
+        codes = factors.confirm_totp(
+            services.engine,
+            services.keys.seal,
+            _acting(session),
+            secret,
+            form.get("code", ""),
+            now=now,
+        )
+    except WrongFirstCode as error:
+        return _application_page(services, session, secret, error)
+    notices.tell(services.settings, session.user, "totp:add")
+    return _codes_page(services, session, codes, now, added=True)
+
+
+@router.post("/application/remove")
+def remove_application(services: Given, request: Request) -> Response:
+    """Forgets the application."""
+    now = int(time.time())
+    session, _found = _logged_in(services, request)
+    factors.remove_totp(services.engine, _acting(session), now)
+    notices.tell(services.settings, session.user, "totp:remove")
+    response = RedirectResponse(HOME, 303)
+    set_cookie(services.settings, response, sessions.renew_cookie(services.engine, session, now))
+    return response
+
+
+@router.post("/codes")
+def renew_codes(services: Given, request: Request) -> Response:
+    """Makes new recovery codes, and shows them, once."""
+    now = int(time.time())
+    session, _found = _logged_in(services, request)
+    codes = factors.renew_recovery_codes(services.engine, _acting(session), now)
+    notices.tell(services.settings, session.user, "recovery:renew")
+    return _codes_page(services, session, codes, now, added=False)
+
+
+def _logged_in(services: Services, request: Request) -> tuple[BrowserSession, Overview]:
+    """The session, if its login is complete.
+
+    A session in which the application was set up may look on, but shows no code: it was complete
+    before there was one.
+
+    Raises:
+        NotLoggedIn: there is none.
+    """
+    session = session_of(services, request, int(time.time()))
+    if session is None:
+        raise NotLoggedIn
+    found = factors.of_user(services.engine, session.user.id)
+    was_there = found.totp_since is not None and found.totp_since <= session.created_at
+    needed = found.totp_since if was_there else None
+    if next_step(Ask(), session.proofs, needed) is not Step.DONE:
+        raise NotLoggedIn
+    return session, found
+
+
+def _acting(session: BrowserSession) -> Acting:
+    return Acting(session.user.id, session.id, session.proofs)
+
+
+def _application_page(
+    services: Services,
+    session: BrowserSession,
+    secret: str,
+    error: WrongFirstCode | None = None,
+) -> Response:
+    issuer = services.settings.issuer
+    uri = totp.provisioning_uri(secret, session.user.username, issuer)
+    return show(
+        "application.html",
+        status=400 if error else 200,
+        user=session.user,
+        error=error.message if error else "",
+        secret=secret,
+        spaced=" ".join(secret[at : at + 4] for at in range(0, len(secret), 4)),
+        picture=qr.png_base64(uri),
+    )
+
+
+def _codes_page(
+    services: Services, session: BrowserSession, codes: list[str], now: int, *, added: bool
+) -> Response:
+    response = show("codes.html", user=session.user, codes=codes, added=added)
+    set_cookie(services.settings, response, sessions.renew_cookie(services.engine, session, now))
+    return response
+
+
+def _day(moment: int | None) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(moment)) if moment is not None else ""
