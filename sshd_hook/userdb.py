@@ -92,6 +92,8 @@ class Book:
         """The uid and the home of `name`."""
         if not isinstance(name, str):
             return None
+        if name == SHARED_NAME:  # sshd's AllowGroups refuses whoever's group has no name
+            return known.shared, EMPTY_HOME
         service = parse_service(name)
         if service is not None and service.record in known.live:
             return known.live[service.record], service.record
@@ -110,6 +112,7 @@ class Book:
                 fresh = accounts.parse(file.read())
             self._seen, self._accounts = seen, fresh
             self._names = {uid: name for name, uid in fresh.live.items()}
+            self._names[fresh.shared] = SHARED_NAME
 
 
 class Client:
