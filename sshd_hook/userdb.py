@@ -77,29 +77,32 @@ class Book:
             return None
         name_field, id_field = ("userName", "uid") if method == USER else ("groupName", "gid")
         name, number = asked.get(name_field), asked.get(id_field)
-        if name is None:
-            name = self._names.get(number) if type(number) is int else None
-        found = self._find(self._accounts, name)
-        if found is None or number not in (None, found[0]):
+        found = self._by_number(number) if name is None else self._by_name(self._accounts, name)
+        if found is None or number not in (None, found[1]):
             return None
-        uid, home = found
+        name, uid, home = found
         record = {name_field: name, id_field: uid, "disposition": "regular", "service": SERVICE}
         if method == USER:
             record |= {"gid": uid, "homeDirectory": os.path.join(self._homes, home), "shell": SHELL}
         return record
 
-    def _find(self, known: accounts.Accounts, name: Any) -> tuple[int, str] | None:
-        """The uid and the home of `name`."""
+    def _by_name(self, known: accounts.Accounts, name: Any) -> tuple[str, int, str] | None:
+        """The name, uid and home of whoever is called `name`."""
         if not isinstance(name, str):
             return None
-        if name == SHARED_NAME:  # sshd's AllowGroups refuses whoever's group has no name
-            return known.shared, EMPTY_HOME
         service = parse_service(name)
         if service is not None and service.record in known.live:
-            return known.live[service.record], service.record
+            return name, known.live[service.record], service.record
         if service is not None or is_project(name):
-            return known.shared, EMPTY_HOME
+            return name, known.shared, EMPTY_HOME
         return None
+
+    def _by_number(self, number: Any) -> tuple[str, int, str] | None:
+        """The same of whoever has this uid. sshd's AllowGroups wants a name for every gid."""
+        if type(number) is not int or number not in self._names:
+            return None
+        name = self._names[number]
+        return name, number, EMPTY_HOME if name == SHARED_NAME else name
 
     def _refresh(self) -> None:
         """Read the map again if it is another file; keep the last good one if it cannot be read."""

@@ -6,11 +6,12 @@ import contextlib
 import fcntl
 import os
 import pwd
+import subprocess
 import threading
 import time
 
 from sshd_hook import accounts, paths, service
-from sshd_hook.agent import apply, host, poll, sweep
+from sshd_hook.agent import apply, host, keygen, poll, sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,15 @@ FIRST_PAUSE = 0.5  # seconds after a failure, doubled with each further one
 LONGEST_PAUSE = 10.0
 SHORTEST_ROUND = 1.0  # seconds for an answer without news: a CA that never waits is not flooded
 
-FAILURES = (poll.CAError, apply.Refused, accounts.AccountsError, host.HostError, OSError)
+FAILURES = (
+    poll.CAError,
+    apply.Refused,
+    accounts.AccountsError,
+    host.HostError,
+    keygen.KeygenError,
+    subprocess.SubprocessError,
+    OSError,
+)
 
 
 class Agent:
@@ -123,7 +132,7 @@ def lock() -> Iterator[None]:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise host.HostError("the agent is running already") from None
+        raise host.HostError("an agent runs already: stop it first") from None
     finally:
         os.close(fd)
 

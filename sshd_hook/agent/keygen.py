@@ -66,13 +66,15 @@ def generate(path: str, comment: str) -> None:
     _run(("-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", path))
 
 
-def empty_revocation_list(path: str) -> None:
-    """Write a valid list that revokes nothing, of version 0.
-
-    Raises:
-        KeygenError: it cannot be written.
-    """
+def empty_revocation_list() -> bytes:
+    """A valid list that revokes nothing, of version 0."""
+    path = f"{host.KEY}.krl"
     _run(("-q", "-k", "-z", "0", "-f", path, "/dev/null"))
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    finally:
+        os.unlink(path)
 
 
 def _run(arguments: "tuple[str, ...]", data: bytes = b"", fd: "int | None" = None) -> str:

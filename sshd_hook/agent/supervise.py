@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import socket
 import subprocess
 import time
 
-from sshd_hook import service
+from sshd_hook import paths, service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ INTERVAL = 1.0  # seconds between two questions
 PATIENCE = 1.0  # seconds for an answer
 STARTING = 5.0  # seconds for the first answer: an interpreter may start slowly on a busy machine
 BACKLOG = 512
+MAX_ANSWER = 4096  # bytes
 QUESTION = b'{"method":"io.systemd.UserDatabase.GetUserRecord","parameters":{"uid":0}}\0'
 
 # The child's own pid, which LISTEN_PID must be, is known only to what becomes the child.
@@ -76,14 +78,7 @@ class Supervisor:
         """Whether the user database answers within `patience` seconds."""
         if self._child is None or self._child.poll() is not None:
             return False
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
-                asking.settimeout(patience)
-                asking.connect(self._path)
-                asking.sendall(QUESTION)
-                return asking.recv(4096).endswith(b"\0")
-        except OSError:
-            return False
+        return answers(self._path, patience)
 
     def _spawn(self, listener: socket.socket) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
@@ -99,3 +94,27 @@ class Supervisor:
     def _remove_socket(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
+
+
+def answers(path: str, patience: float) -> bool:
+    """Whether a user database at `path` answers within `patience` seconds."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+            asking.settimeout(patience)
+            asking.connect(path)
+            asking.sendall(QUESTION)
+            return asking.recv(MAX_ANSWER).endswith(b"\0")
+    except OSError:
+        return False
+
+
+def of_this_host() -> Supervisor:
+    """A supervisor of this host's user database, as installed.
+
+    Raises:
+        KeyError: the user to run it as is not there.
+    """
+    user = pwd.getpwnam(paths.USERDB_USER)
+    os.makedirs(os.path.dirname(paths.USERDB_SOCKET), exist_ok=True)
+    command = (paths.SSHD_HOOK, "userdb")
+    return Supervisor(command, paths.USERDB_SOCKET, user.pw_uid, user.pw_gid)

@@ -1,0 +1,143 @@
+"""What enrolling writes into the host's own files, and how it is taken out again: text to text."""
+
+from __future__ import annotations
+
+import os
+
+from sshd_hook import paths
+from sshd_hook.accounts import RANGE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+SERVICES = "?????????????-*--*"  # the glob of the Match block and of the PAM lines
+
+# What some versions of sshd do not know, and then do not start with.
+OPTIONAL = frozenset({"persourcepenalties", "requiredrsasize"})
+
+BEGIN = "# amrgate: begin. Refuses, with its reason, whom the hook did not let in.\n"
+END = "# amrgate: end\n"
+# libnss-systemd before 248 knows no shadow entries, so pam_unix would refuse every service.
+# `done` undoes no earlier refusal, such as pam_nologin's.
+NO_SHADOW = (
+    "account [success=done default=ignore] pam_succeed_if.so quiet"
+    f" user =~ {SERVICES} uid >= {{first}} uid <= {{last}}\n"
+)
+
+BEFORE = "# before amrgate: "
+ADDED = "# added by amrgate"
+
+
+def template(name: str) -> str:
+    """One of the files that come with this package."""
+    with open(os.path.join(os.path.dirname(__file__), "files", name), encoding="ascii") as file:
+        return file.read()
+
+
+def drop_in(known: Collection[str], certificates: Sequence[str] = ()) -> str:
+    """The file for sshd: the keywords that it knows (in lower case), and its certificates."""
+    lines: list[str] = []
+    for line in template("00-amrgate.conf").splitlines(keepends=True):
+        keyword = line.split()[0].lower()
+        if keyword == "match":
+            lines.extend(f"HostCertificate {path}\n" for path in certificates)
+        if keyword not in OPTIONAL or keyword in known:
+            lines.append(line)
+    return "".join(lines)
+
+
+def add_pam(text: str, shared: int, *, has_shadow: bool) -> str:
+    """Put our lines first into PAM's file for sshd."""
+    clean = remove_pam(text)
+    first = f"{BEGIN}{template('pam-account')}{END}"
+    if has_shadow:
+        return first + clean
+    extra = BEGIN + NO_SHADOW.format(first=shared, last=shared + RANGE - 1) + END
+    lines = clean.splitlines(keepends=True)
+    after = [number for number, line in enumerate(lines) if "pam_nologin.so" in line.split("#")[0]]
+    place = after[0] + 1 if after else 0
+    return first + "".join((*lines[:place], extra, *lines[place:]))
+
+
+def remove_pam(text: str) -> str:
+    """Take our lines out, line by line: nothing of others' goes where somebody edited ours."""
+    kept = [
+        line
+        for line in text.splitlines(keepends=True)
+        if line not in (BEGIN, END) and SERVICES not in line and paths.ACCOUNT not in line
+    ]
+    return "".join(kept)
+
+
+def add_name_service(text: str) -> str:
+    """Make nsswitch.conf ask systemd's user databases, but not for everybody's groups.
+
+    A hung database would otherwise hold up each login: sshd calls initgroups for every user.
+    """
+    lines = remove_name_service(text).splitlines()
+    for database in ("passwd", "group", "shadow"):
+        place = _find(lines, database)
+        if place is None:
+            lines += [ADDED, f"{database}: files systemd"]
+        elif "systemd" not in _sources(lines[place]):
+            before = lines[place]
+            lines[place : place + 1] = [
+                BEFORE + before,
+                _with(before, [*_sources(before), "systemd"]),
+            ]
+    place = _find(lines, "initgroups")
+    group = _find(lines, "group")
+    if place is None and group is not None:
+        line = _with("initgroups:", _without_systemd(_sources(lines[group])))
+        lines[group + 1 : group + 1] = [ADDED, line]
+    elif place is not None and "systemd" in _sources(lines[place]):
+        before = lines[place]
+        lines[place : place + 1] = [
+            BEFORE + before,
+            _with(before, _without_systemd(_sources(before))),
+        ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def remove_name_service(text: str) -> str:
+    """Put back the lines that `add_name_service` replaced, and leave all others."""
+    kept = []
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line == ADDED:
+            next(lines, None)
+        elif line.startswith(BEFORE):
+            next(lines, None)
+            kept.append(line[len(BEFORE) :])
+        else:
+            kept.append(line)
+    return "".join(f"{line}\n" for line in kept)
+
+
+def _find(lines: Sequence[str], database: str) -> int | None:
+    for number, line in enumerate(lines):
+        if line.split("#", maxsplit=1)[0].partition(":")[0].strip() == database and ":" in line:
+            return number
+    return None
+
+
+def _sources(line: str) -> list[str]:
+    return line.split("#", maxsplit=1)[0].partition(":")[2].split()
+
+
+def _with(line: str, sources: Sequence[str]) -> str:
+    return f"{line.partition(':')[0] + ':':<15} {' '.join(sources)}"
+
+
+def _without_systemd(sources: Sequence[str]) -> list[str]:
+    """The sources but systemd, with the actions (`[…]`) that spoke of it or now speak of nothing."""
+    kept: list[str] = []
+    dropping = False
+    for source in sources:
+        dropping = source == "systemd" or (dropping and source.startswith("["))
+        if not dropping:
+            kept.append(source)
+    while kept and kept[-1].startswith("["):
+        kept.pop()
+    return kept or ["files"]

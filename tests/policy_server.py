@@ -1,0 +1,63 @@
+"""A CA's answers to hosts over real HTTP: what the test put into a folder, as long polls.
+
+Run in the private machine as `python -m tests.policy_server FOLDER PORT`. `policy.json` is the
+answer to a poll, held back while its version is the one asked with; `joined.json` the one to a
+join; what hosts sent is appended to `requests`.
+"""
+
+import json
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request of a host."""
+
+    folder: Path
+
+    def do_GET(self) -> None:
+        asked = parse_qs(urlsplit(self.path).query)
+        deadline = time.monotonic() + int(asked["wait"][0])
+        while True:
+            text = (self.folder / "policy.json").read_text()
+            current = str(json.loads(text)["version"]) == asked["version"][0]
+            if not current or time.monotonic() >= deadline:
+                break
+            time.sleep(0.02)
+        self._note("")
+        if current:
+            text = json.dumps(json.loads(text) | {"bundle": None, "bundle_signature": None})
+        self._answer(text)
+
+    def do_POST(self) -> None:
+        self._note(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        joining = self.path == "/hosts/enroll"
+        self._answer((self.folder / "joined.json").read_text() if joining else "{}")
+
+    def _answer(self, text: str) -> None:
+        data = text.encode()
+        refused = (self.folder / "refuse").exists()
+        self.send_response(403 if refused else 200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _note(self, body: str) -> None:
+        note = {
+            "path": self.path,
+            "authorization": self.headers["Authorization"],
+            "body": json.loads(body or "null"),
+        }
+        with (self.folder / "requests").open("a") as file:
+            file.write(json.dumps(note) + "\n")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its base has it so
+        pass
+
+
+if __name__ == "__main__":
+    Handler.folder = Path(sys.argv[1])
+    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
