@@ -1,0 +1,270 @@
+"""A service in this process, a browser that fills in its pages, and a client that comes back."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import re
+import secrets
+import socket
+import threading
+import time
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import pyotp
+import pytest
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import insert, update
+from starlette.testclient import TestClient
+
+from ca.app import create_app, open_services
+from ca.identity import accounts, passwords
+from ca.keys import Keyring, Seal
+from ca.keys.files import FileSigner
+from ca.settings import Settings
+from ca.store import people, schema
+from ca.store.engine import open_engine, writing
+from ca.store.tables import totp_credentials, users
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from httpx2 import Response
+
+    from ca.services import Services
+    from ca.store.people import User
+
+ISSUER = "http://127.0.0.1:8080"
+BACK = "http://127.0.0.1:5000"
+PASSWORD = "correct horse battery staple"
+
+
+@cache
+def password_hash() -> str:
+    """Hashing takes a while by design: once a run is enough."""
+    return passwords.make_hash(PASSWORD)
+
+
+def _signer() -> FileSigner:
+    return FileSigner(Ed25519PrivateKey.generate())
+
+
+def keyring() -> Keyring:
+    return Keyring(
+        user_ca=_signer(),
+        host_ca=_signer(),
+        bundle=_signer(),
+        token=_signer(),
+        seal=Seal(secrets.token_bytes(32)),
+        recovery_public_key=_signer().public_key,
+    )
+
+
+@contextmanager
+def new_services(database_url: str, data: Path, issuer: str = ISSUER) -> Iterator[Services]:
+    """What a new CA is made of."""
+    engine = open_engine(database_url)
+    schema.upgrade(engine)
+    engine.dispose()
+    listen = urlsplit(issuer).netloc
+    settings = Settings(data=data, issuer=issuer, listen=listen, database=database_url)
+    with open_services(settings, keyring()) as services:
+        yield services
+
+
+@pytest.fixture
+def services(database_url: str, tmp_path: Path) -> Iterator[Services]:
+    """A new CA, once on each database."""
+    with new_services(database_url, tmp_path) as new:
+        yield new
+
+
+@contextmanager
+def listening(data: Path) -> Iterator[Services]:
+    """A new CA for those who come over the network; its issuer says where it listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        issuer = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with new_services(f"sqlite:///{data}/ca.sqlite", data, issuer) as services:
+            server = uvicorn.Server(uvicorn.Config(create_app(services), log_config=None))
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+            thread.start()
+            yield services
+            server.should_exit = True
+            thread.join(timeout=20)
+            assert not thread.is_alive()
+
+
+@dataclass
+class Person:
+    """Somebody with a password and, it may be, an authenticator app."""
+
+    id: str
+    username: str
+    secret: str | None = None
+
+    def code(self, *, later: int = 0) -> str:
+        """What the app shows now, or some time steps later."""
+        assert self.secret
+        return pyotp.TOTP(self.secret).at(int(time.time()), counter_offset=later)
+
+
+def user_of(services: Services, person: Person) -> User:
+    with writing(services.engine) as connection:
+        found = people.find_user(connection, person.id)
+    assert found
+    return found
+
+
+def add_person(services: Services, username: str, *, app: bool = False) -> Person:
+    """A person with PASSWORD; with an app, it was set up a day ago."""
+    person = Person(str(uuid.uuid4()), username)
+    now = int(time.time())
+    with writing(services.engine) as connection:
+        connection.execute(
+            insert(users).values(
+                id=person.id,
+                username=username,
+                email=f"{username}@acme.example",
+                name=username.title(),
+                created_at=now,
+            )
+        )
+        people.put_password(connection, person.id, password_hash(), now)
+        if app:
+            person.secret = pyotp.random_base32()
+            purpose = accounts.totp_purpose(person.id)
+            sealed = services.keys.seal.seal(person.secret.encode(), purpose)
+            people.add_totp(connection, person.id, sealed, 0, now - 86400)
+    return person
+
+
+def wind_back(services: Services, person: Person) -> None:
+    """Make the app's present code good again: tests do not wait for the next one."""
+    with writing(services.engine) as connection:
+        connection.execute(
+            update(totp_credentials)
+            .where(totp_credentials.c.user_id == person.id)
+            .values(last_step=0)
+        )
+
+
+class Browser:
+    """Follows links and fills in forms, as a browser does, and says where its forms came from."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.http = TestClient(
+            create_app(services), base_url=ISSUER, follow_redirects=False, client=("192.0.2.7", 1)
+        )
+
+    def get(self, url: str) -> Response:
+        """The page at `url`, or where that leads to on our site."""
+        response: Response = self.http.get(url)
+        return self._follow(response)
+
+    def submit(self, page: Response, **typed: str) -> Response:
+        """Send the first form of `page` with what was typed; hidden fields go along."""
+        action = re.search(r'<form method="post" action="([^"]+)"', page.text)
+        assert action, page.text
+        hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page.text)
+        return self.post(action[1], {name: html.unescape(value) for name, value in hidden} | typed)
+
+    def post(self, path: str, form: dict[str, str]) -> Response:
+        response: Response = self.http.post(path, data=form, headers={"origin": ISSUER})
+        return self._follow(response)
+
+    def log_in(self, page: Response, person: Person, password: str = PASSWORD) -> Response:
+        """Fill in whatever the login asks for."""
+        if 'action="/login"' in page.text:
+            page = self.submit(page, username=person.username, password=password)
+        if 'action="/login/code"' in page.text:
+            wind_back(self.services, person)
+            page = self.submit(page, code=person.code())
+        return page
+
+    @property
+    def cookie(self) -> str:
+        return self.http.cookies.get("amrgate") or ""
+
+    def _follow(self, response: Response) -> Response:
+        while response.status_code == 303 and response.headers["location"].startswith("/"):
+            response = self.http.get(response.headers["location"])
+        return response
+
+
+@dataclass
+class Client:
+    """A command-line client: public, with PKCE, on a loopback port."""
+
+    services: Services
+    client_id: str = "amrgate"
+    redirect_uri: str = BACK
+    verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48))
+
+    def url(self, **parameters: str) -> str:
+        """Where it sends the browser."""
+        digest = hashlib.sha256(self.verifier.encode()).digest()
+        query = {
+            "response_type": "code",
+            "client_id": self.client_id,
+            "redirect_uri": self.redirect_uri,
+            "state": "s" * 43,
+            "scope": "offline_access",
+            "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
+            "code_challenge_method": "S256",
+            **parameters,
+        }
+        request = TestClient(create_app(self.services), base_url=ISSUER).build_request(
+            "GET", "/oauth2/authorize", params={k: v for k, v in query.items() if v != "-"}
+        )
+        return str(request.url)
+
+    def log_in(self, browser: Browser, person: Person, **parameters: str) -> str:
+        """The code of a whole login with consent."""
+        page = browser.log_in(browser.get(self.url(**parameters)), person)
+        return code_of(browser.submit(page, decision="allow"))
+
+    def exchange(self, code: str, **changed: str) -> Response:
+        return self.token(
+            **{
+                "grant_type": "authorization_code",
+                "code": code,
+                "redirect_uri": self.redirect_uri,
+                "code_verifier": self.verifier,
+                "client_id": self.client_id,
+                **changed,
+            }
+        )
+
+    def refresh(self, token: str, **changed: str) -> Response:
+        return self.token(
+            **{
+                "grant_type": "refresh_token",
+                "refresh_token": token,
+                "client_id": self.client_id,
+                **changed,
+            }
+        )
+
+    def token(self, **form: str) -> Response:
+        http = TestClient(create_app(self.services), base_url=ISSUER)
+        response: Response = http.post(
+            "/oauth2/token", data={k: v for k, v in form.items() if v != "-"}
+        )
+        return response
+
+
+def code_of(response: Response) -> str:
+    """The code in the way back to the client."""
+    assert response.status_code == 303, response.text
+    query = parse_qs(urlsplit(response.headers["location"]).query)
+    assert "code" in query, response.headers["location"]
+    return query["code"][0]
