@@ -38,7 +38,11 @@ def check_url(url: str) -> str:
     Raises:
         InvalidRequest: tokens would cross the network in clear, or it is no URL of one.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise InvalidRequest("is not an address.") from error
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         raise InvalidRequest("must begin with https://; http is for loopback addresses only.")
     rest = parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None
