@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from ca.errors import CAError
 from ca.http import BoundedBody, SafeHeaders, answer_error
+from ca.issuance.sign import Issuer
 from ca.keys import Keyring
 from ca.services import Services
 from ca.settings import Settings
@@ -22,6 +23,7 @@ ROUTES = (
     "ca.api.health",
     "ca.api.ssh",
     "ca.api.users",
+    "ca.api.totp",
     "ca.api.organizations",
     "ca.api.hosts",
     "ca.oauth.routes",
@@ -60,6 +62,10 @@ def open_services(settings: Settings, keys: Keyring) -> Iterator[Services]:
     """Open what a service needs, in the process that will use it, and close it at the end."""
     engine = open_engine(settings.database)
     try:
-        yield Services(settings, engine, keys)
+        issuer = Issuer(engine, keys)
+        try:
+            yield Services(settings, engine, keys, issuer)
+        finally:
+            issuer.close()
     finally:
         engine.dispose()

@@ -12,16 +12,14 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection
 
 from ca.errors import CAError
-from ca.store.tables import audit_records
+from ca.store import audit_log
 
 GENESIS = bytes(32)
-LOCK_ID = 0x61756469  # for pg_advisory_xact_lock: one transaction at a time extends the chain
-BATCH = 1000  # records read at a time by `verify`
 
 
 class Tampered(CAError):
@@ -68,10 +66,27 @@ def _check(value: Any) -> None:
         raise TypeError("floating point has no canonical form")
 
 
-def next_hash(previous: bytes, header: tuple[int, int, str, str, str], detail: str) -> bytes:
-    """The hash of the record `header` (seq, at, event, actor, subject) with `detail`."""
-    record = json.dumps(header, separators=(",", ":")) + "\n" + detail
-    return hashlib.sha256(previous + record.encode()).digest()
+class Record(NamedTuple):
+    """What happened, when (seconds since the epoch), who did it to whom; detail is canonical."""
+
+    at: int
+    event: str
+    actor: str
+    subject: str
+    detail: str
+
+
+def chain(previous: Head, record: Record) -> tuple[Head, dict[str, Any]]:
+    """Put `record` after `previous`: the new end of the chain, and the row to insert."""
+    end = Head(previous.seq + 1, next_hash(previous, record))
+    return end, {"seq": end.seq, "hash": end.hash, **record._asdict()}
+
+
+def next_hash(previous: Head, record: Record) -> bytes:
+    """The hash of `record`, if it comes after `previous`."""
+    header = json.dumps((previous.seq + 1, *record[:-1]), separators=(",", ":"))
+    text_of = f"{header}\n{record.detail}"
+    return hashlib.sha256(previous.hash + text_of.encode()).digest()
 
 
 def append(
@@ -82,39 +97,22 @@ def append(
     `event` is "thing:action", such as "session:end"; `actor` and `subject` are ids. Nothing
     secret goes into `detail`. Others wait to append until this transaction ends.
     """
-    previous = lock_head(connection)
-    header = (previous.seq + 1, int(time.time()), event, actor, subject)
-    rendered = canonical(detail)
-    digest = next_hash(previous.hash, header, rendered)
-    connection.execute(
-        insert(audit_records).values(
-            seq=header[0],
-            at=header[1],
-            event=event,
-            actor=actor,
-            subject=subject,
-            detail=rendered,
-            hash=digest,
-        )
-    )
-    return Head(header[0], digest)
+    record = Record(int(time.time()), event, actor, subject, canonical(detail))
+    end, row = chain(lock_head(connection), record)
+    audit_log.add(connection, row)
+    return end
 
 
 def lock_head(connection: Connection) -> Head:
     """The end of the chain, which nobody else extends before this transaction ends."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": LOCK_ID})
+    audit_log.lock(connection)
     return head(connection)
 
 
 def head(connection: Connection) -> Head:
     """The end of the chain as this transaction sees it."""
-    row = connection.execute(
-        select(audit_records.c.seq, audit_records.c.hash)
-        .order_by(audit_records.c.seq.desc())
-        .limit(1)
-    ).first()
-    return Head(row.seq, row.hash) if row else EMPTY
+    last = audit_log.last(connection)
+    return EMPTY if last is None else Head(*last)
 
 
 def verify(connection: Connection, anchor: Head = EMPTY) -> Head:
@@ -126,24 +124,15 @@ def verify(connection: Connection, anchor: Head = EMPTY) -> Head:
         Tampered: naming the first record that is not as it was written.
     """
     end = EMPTY
-    while True:
-        rows = connection.execute(
-            select(audit_records)
-            .where(audit_records.c.seq > end.seq)
-            .order_by(audit_records.c.seq)
-            .limit(BATCH)
-        ).all()
-        if not rows:
-            break
-        for row in rows:
-            if row.seq != end.seq + 1:
-                raise Tampered(end.seq + 1, "it is missing")
-            header = (row.seq, row.at, row.event, row.actor, row.subject)
-            if next_hash(end.hash, header, row.detail) != row.hash:
-                raise Tampered(row.seq, "it was changed")
-            end = Head(row.seq, row.hash)
-            if end.seq == anchor.seq and end.hash != anchor.hash:
-                raise Tampered(row.seq, "it is not the one that the anchor names")
+    for row in audit_log.records(connection):
+        if row.seq != end.seq + 1:
+            raise Tampered(end.seq + 1, "it is missing")
+        record = Record(row.at, row.event, row.actor, row.subject, row.detail)
+        if next_hash(end, record) != row.hash:
+            raise Tampered(row.seq, "it was changed")
+        end = Head(row.seq, row.hash)
+        if end.seq == anchor.seq and end.hash != anchor.hash:
+            raise Tampered(row.seq, "it is not the one that the anchor names")
     if end.seq < anchor.seq:
         raise Tampered(end.seq + 1, f"it is missing, with all up to {anchor.seq}")
     return end

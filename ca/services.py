@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
+from ca.issuance.sign import Issuer
 from ca.keys import Keyring
 from ca.settings import Settings
 
@@ -17,6 +18,7 @@ class Services:
     settings: Settings
     engine: Engine
     keys: Keyring
+    issuer: Issuer
 
 
 async def of(request: Request) -> Services:

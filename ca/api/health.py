@@ -1,10 +1,9 @@
 """For load balancers: is this worker alive, and can it do its work?"""
 
 from fastapi import APIRouter
-from sqlalchemy import text
 
 from ca.services import Given
-from ca.store.engine import reading
+from ca.store.engine import ping
 
 router = APIRouter(prefix="/health", tags=["ops"])
 
@@ -18,6 +17,5 @@ async def live() -> dict[str, str]:
 @router.get("/ready")
 def ready(services: Given) -> dict[str, str]:
     """Answers 200 if the database can be read, else 503."""
-    with reading(services.engine) as connection:
-        connection.execute(text("SELECT 1"))
+    ping(services.engine)
     return {"status": "ready"}

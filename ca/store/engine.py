@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -79,3 +79,9 @@ def reading(engine: Engine) -> Iterator[Connection]:
         options["isolation_level"] = "REPEATABLE READ"
     with engine.execution_options(**options).begin() as connection:
         yield connection
+
+
+def ping(engine: Engine) -> None:
+    """Ask the database for nothing, which fails unless it answers."""
+    with reading(engine) as connection:
+        connection.execute(text("SELECT 1"))

@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData(
@@ -335,4 +336,10 @@ certificates = Table(
     Column("valid_before", BigInteger, nullable=False),
     Column("outcome", String(8)),  # signed, failed, unknown; NULL while it is open
     Index(None, "subject"),
+    Index(
+        "ix_certificates_open",
+        "issued_at",
+        sqlite_where=text("outcome IS NULL"),
+        postgresql_where=text("outcome IS NULL"),
+    ),
 )

@@ -1,0 +1,61 @@
+"""Certificates for engineers, and the keys by which everybody knows ours."""
+
+import time
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ca.errors import InvalidRequest, NotAuthenticated
+from ca.http import json_object
+from ca.issuance.draft import MAX_LIFETIME
+from ca.issuance.sign import Bearer
+from ca.issuance.subject_key import parse_subject_key
+from ca.keys.files import public_line
+from ca.oauth.tokens import verify_access_token
+from ca.services import Given, Services
+
+router = APIRouter(tags=["certificates"])
+
+
+async def issue(request: Request) -> Response:
+    """POST /ssh: a certificate over the caller's public key.
+
+    Everything but the key, and a wish for a shorter life, is computed here.
+    """
+    services: Services = request.app.state.services
+    now = int(time.time())
+    text = _bearer(request.headers.get("authorization", ""))
+    token = verify_access_token(services.keys.token, services.settings.issuer, text, now)
+    fields = json_object(await request.body())
+    key = fields.get("key")
+    if not isinstance(key, str):
+        raise InvalidRequest('The request must be {"key": "ssh-ed25519 …"}.')
+    certificate = await services.issuer.issue_user(
+        Bearer(token.sub, token.sid, token.jti),
+        parse_subject_key(key),
+        fields.get("lifetime", MAX_LIFETIME),
+        now,
+    )
+    return JSONResponse({"certificate": public_line(certificate)})
+
+
+# Starlette's route, not FastAPI's: its way to the handler takes half as long as the signature.
+router.add_route("/ssh", issue, methods=["POST"])
+
+
+@router.get("/ssh/authority")
+async def authority(services: Given) -> dict[str, list[str]]:
+    """The keys whose user and host certificates are ours, and the hosts' names."""
+    return {
+        "authorities": [public_line(services.keys.user_ca.public_key)],
+        "host_authorities": [public_line(services.keys.host_ca.public_key)],
+        "host_patterns": list(services.settings.ssh_hosts),
+    }
+
+
+def _bearer(header: str) -> str:
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise NotAuthenticated("Log in first: amrgate login.")
+    return token

@@ -1,0 +1,187 @@
+"""The one thread that records certificates: many at a time, each before it is signed.
+
+What waits while one transaction is on its way to the disk goes into the next together, so the
+disk is waited for once for all of them.
+"""
+
+import queue
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import Engine
+
+from ca import audit
+from ca.errors import Unavailable
+from ca.issuance.abandoned import close_abandoned
+from ca.store.book import COLUMNS, Book
+from ca.store.engine import writing
+from sshd_hook.wire import b64
+
+MAX_BATCH = 256  # certificates in a transaction
+MAX_WAITING = 4096  # certificates; who comes later is told to come again
+OUTCOME_DELAY = 0.2  # seconds after which outcomes are recorded if no certificate comes
+RETRY_DELAY = 5  # seconds, if the database was away
+SWEEP_EVERY = 60  # seconds
+MAX_OUTCOMES = 100_000  # that wait for a database that is away
+
+INTENT, OUTCOME = "certificate:intent", "certificate:outcome"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A certificate that will be signed: `signed` are the very bytes.
+
+    `kind` is "user" or "host"; `subject` the user's or host's id; `sid` the session, if any.
+    """
+
+    serial: int
+    kind: str
+    subject: str
+    sid: str
+    issued_at: int
+    valid_before: int
+    signed: bytes
+
+
+Outcome = tuple[int, str]  # a serial, and what became of it
+Waiting = tuple[Intent, "Future[None]"]
+
+
+class Writer:
+    """Records intents and outcomes in `engine`'s database, in a thread of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._book: Book | None = None
+        self._waiting: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        self._outcomes: deque[Outcome] = deque(maxlen=MAX_OUTCOMES)
+        self._delay: float = OUTCOME_DELAY
+        self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
+        self._thread.start()
+
+    def record(self, intent: Intent) -> "Future[None]":
+        """Record `intent`; the future is done once it is on the disk.
+
+        It raises Unavailable if it could not be recorded: then nothing may be signed.
+        """
+        done: Future[None] = Future()
+        if self._waiting.qsize() >= MAX_WAITING:
+            done.set_exception(Unavailable("Too many certificates are asked for. Try again."))
+        else:
+            self._waiting.put((intent, done))
+        return done
+
+    def note(self, serial: int, outcome: str) -> None:
+        """Record what became of an intent: soon, and together with others."""
+        self._outcomes.append((serial, outcome))
+
+    def close(self) -> None:
+        """Record all that waits, and end the thread."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        more = True
+        sweep_at = time.monotonic()
+        while more:
+            if time.monotonic() >= sweep_at:
+                self._sweep()
+                sweep_at = time.monotonic() + SWEEP_EVERY
+            batch, more = self._next_batch()
+            outcomes = [self._outcomes.popleft() for _ in range(len(self._outcomes))]
+            if batch or outcomes:
+                self._write(batch, outcomes)
+        if self._book is not None:
+            self._book.close()
+
+    def _next_batch(self) -> tuple[list[Waiting], bool]:
+        """What waits by now, and whether there will be more."""
+        batch: list[Waiting] = []
+        try:
+            item = self._waiting.get(timeout=self._delay if self._outcomes else SWEEP_EVERY)
+            while item is not None:
+                batch.append(item)
+                if len(batch) == MAX_BATCH:
+                    return batch, True
+                item = self._waiting.get_nowait()
+        except queue.Empty:
+            return batch, True
+        return batch, False
+
+    def _write(self, batch: list[Waiting], outcomes: list[Outcome]) -> None:
+        try:
+            if self._book is None:
+                self._book = Book(self._engine)
+            intents = [intent for intent, _ in batch]
+            last = self._book.begin()
+            head = audit.Head(*last) if last else audit.EMPTY
+            records = _records(head, intents, outcomes)
+            self._book.add(records, [_row(intent) for intent in intents], outcomes)
+            self._book.commit()
+        except Exception as error:  # noqa: BLE001 -- whatever it was, nothing counts as recorded
+            _complain(error)
+            self._outcomes.extendleft(reversed(outcomes))
+            self._delay = RETRY_DELAY
+            if self._book is not None:
+                self._book.discard()
+                self._book = None
+            _refuse(batch, error)
+        else:
+            self._delay = OUTCOME_DELAY
+            for _, done in batch:
+                done.set_result(None)
+
+    def _sweep(self) -> None:
+        try:
+            with writing(self._engine) as connection:
+                close_abandoned(connection, int(time.time()))
+        except Exception as error:  # noqa: BLE001 -- the next sweep tries again
+            _complain(error)
+
+
+def _refuse(batch: list[Waiting], fault: Exception) -> None:
+    for _, done in batch:
+        refusal = Unavailable("The certificate could not be recorded, so it was not signed.")
+        refusal.__cause__ = fault
+        done.set_exception(refusal)
+
+
+def _complain(error: Exception) -> None:
+    # Not the error's text: SQLAlchemy's has the values that were to be written.
+    log.error("audit log cannot be written", error=type(error).__name__)
+
+
+def _row(intent: Intent) -> dict[str, Any]:
+    return {name: getattr(intent, name) for name in COLUMNS}
+
+
+def _records(
+    head: audit.Head, intents: list[Intent], outcomes: list[Outcome]
+) -> list[dict[str, Any]]:
+    rows = []
+    now = int(time.time())
+    for one in intents:
+        detail = {
+            "kind": one.kind,
+            "serial": one.serial,
+            "sid": one.sid,
+            "to_be_signed": b64(one.signed),
+        }
+        record = audit.Record(now, INTENT, one.subject, one.subject, audit.canonical(detail))
+        head, row = audit.chain(head, record)
+        rows.append(row)
+    if outcomes:
+        became: dict[str, list[int]] = {}
+        for serial, outcome in outcomes:
+            became.setdefault(outcome, []).append(serial)
+        record = audit.Record(now, OUTCOME, "ca", "", audit.canonical(became))
+        _, row = audit.chain(head, record)
+        rows.append(row)
+    return rows

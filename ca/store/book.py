@@ -1,0 +1,61 @@
+"""Recording certificates, on the driver: see `ca.issuance.writer`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Engine, bindparam, insert, text, update
+
+from ca.store import audit_log
+from ca.store.direct import Statement
+from ca.store.tables import audit_records, certificates
+
+COLUMNS = ("serial", "kind", "subject", "sid", "issued_at", "valid_before")
+
+
+class Book:
+    """A connection of its own, for one thread: `begin`, `add`, `commit`, over and over."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._pooled = engine.raw_connection()
+        self._cursor = self._pooled.cursor()
+        sqlite = engine.dialect.name == "sqlite"
+        self._begin = Statement(engine, text("BEGIN IMMEDIATE") if sqlite else audit_log.LOCK)
+        self._last = Statement(engine, audit_log.LAST)
+        self._record = Statement(engine, insert(audit_records))
+        self._certificate = Statement(engine, insert(certificates).values(dict.fromkeys(COLUMNS)))
+        self._outcome = Statement(
+            engine,
+            update(certificates)
+            .where(certificates.c.serial == bindparam("of"))
+            .values(outcome=bindparam("became")),
+        )
+
+    def begin(self) -> tuple[int, bytes] | None:
+        """Begin to extend the log; return number and hash of its last record."""
+        self._begin.run(self._cursor, {})
+        last: tuple[int, bytes] | None = self._last.run(self._cursor, {}).fetchone()
+        return last
+
+    def add(
+        self,
+        records: Sequence[Mapping[str, Any]],
+        intents: Sequence[Mapping[str, Any]],
+        outcomes: Sequence[tuple[int, str]],
+    ) -> None:
+        """Write records, certificates (COLUMNS), and what became of earlier ones."""
+        self._record.run_many(self._cursor, records)
+        self._certificate.run_many(self._cursor, intents)
+        ended = [{"of": serial, "became": outcome} for serial, outcome in outcomes]
+        self._outcome.run_many(self._cursor, ended)
+
+    def commit(self) -> None:
+        """Have it all on the disk."""
+        self._pooled.commit()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._pooled.close()
+
+    def discard(self) -> None:
+        """Drop the connection, which undoes what was not committed."""
+        self._pooled.invalidate()
