@@ -15,6 +15,7 @@ MORE_AUTHENTICATION = "more authentication needed"
 NO_ROLE, VIEWER, CONTRIBUTOR, ADMIN, OWNER = range(5)
 
 MAX_CLOCK_SKEW = 300  # seconds that a login may lie in the future
+MIN_MAX_AGE, MAX_MAX_AGE = 300, 365 * 86400  # seconds, in whole minutes
 
 POSSESSION = frozenset({"otp", "recovery", "hwk", "swk"})
 OWN_FACTORS = POSSESSION | {"pwd"}
@@ -134,6 +135,11 @@ def join(requirements: "Iterable[Requirement]") -> Requirement:
     )
 
 
+def is_max_age(seconds: int) -> bool:
+    """Whether a requirement may ask for logins of at most this age."""
+    return MIN_MAX_AGE <= seconds <= MAX_MAX_AGE and seconds % 60 == 0
+
+
 def in_order(amr: "Iterable[str]") -> "tuple[str, ...]":
     """`mfa` first, the rest in byte order."""
     return tuple(sorted(amr, key=lambda value: (value != "mfa", value)))
@@ -176,7 +182,7 @@ def _has_mfa(amr: "frozenset[str]", providers: "frozenset[str]") -> bool:
     """Whether `amr` amounts to `mfa` in the organization that has these providers."""
     logins = {value for value in amr if value.startswith("sso:")}
     own = {value for value in logins if _slug(value) in providers}
-    if any(value.endswith(":mfa") for value in own):
+    if any(f"sso:{slug}:mfa" in amr for slug in providers):
         return True
     if own == logins:
         return "mfa" in amr
@@ -195,7 +201,12 @@ def _is_inside(peer: "str | None", networks: "tuple[str, ...] | None") -> bool:
         return True
     import ipaddress  # slow to import; the hook, which sshd waits for, never has a peer
 
-    address = ipaddress.ip_address(peer)
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False  # a peer without an address is nowhere
+    # A socket for both families shows an IPv4 client as ::ffff:192.0.2.1; sshd undoes that too.
+    address = getattr(address, "ipv4_mapped", None) or address
     return any(address in ipaddress.ip_network(network) for network in networks)
 
 

@@ -5,11 +5,11 @@ perhaps another user, checks each of them again and renders the text.
 """
 
 from sshd_hook.names import is_display_name, is_project, is_slug, is_user_id, parse_service
-from sshd_hook.policy import MORE_AUTHENTICATION, NO_ACCESS, Decision, in_order
+from sshd_hook.policy import MORE_AUTHENTICATION, NO_ACCESS, Decision, in_order, is_max_age
 
 UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"))
 MAX_FIELDS = 2048  # bytes
-MAX_AGE_DIGITS = 9
+MAX_AGE_DIGITS = 8
 
 
 class Refusal:
@@ -119,8 +119,10 @@ def _is_login(value: str) -> bool:
 def _max_age(text: str) -> "int | None":
     if not text:
         return None
-    if not text.isascii() or not text.isdecimal() or len(text) > MAX_AGE_DIGITS:
+    if not (text.isascii() and text.isdecimal()) or len(text) > MAX_AGE_DIGITS:
         raise ValueError("not a number of seconds")
+    if text[0] == "0" or not is_max_age(int(text)):
+        raise ValueError("not an age that a requirement asks for")
     return int(text)
 
 
