@@ -63,7 +63,7 @@ def enable_enforcement(
     terms: EnforcementTerms | None = None,
 ) -> None:
     """Require multi-factor logins, or change the terms. The caller's own must be one."""
-    said = cast("Terms", terms.model_dump(exclude_unset=True) if terms else {})
+    said = terms.model_dump(exclude_unset=True) if terms else {}
     with writing(services.engine) as connection:
         directory.lock(connection)
         view = gate.organization(connection, caller, organization_id, ADMIN)

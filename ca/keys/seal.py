@@ -20,7 +20,8 @@ class Seal:
     """
 
     def __init__(self, secret: bytes) -> None:
-        self._cipher = AESGCM(HKDF(SHA256(), 32, salt=None, info=b"amrgate seal").derive(secret))
+        self._secret = secret
+        self._cipher = AESGCM(self.derive("seal"))
 
     def seal(self, data: bytes, purpose: str) -> bytes:
         """Encrypt `data`."""
@@ -39,3 +40,8 @@ class Seal:
             raise Misconfigured(
                 "A secret in the database cannot be opened: it does not belong to this key."
             ) from error
+
+    def derive(self, purpose: str) -> bytes:
+        """32 bytes that nobody else can guess, the same ones each time for one purpose."""
+        info = f"amrgate {purpose}".encode()
+        return HKDF(SHA256(), 32, salt=None, info=info).derive(self._secret)

@@ -1,19 +1,16 @@
 """`amrgate-ca apply`: make the directory equal to a file."""
 
-import getpass
 from pathlib import Path
 
 import click
 
-from ca import settings
 from ca.directory.apply.diff import Change, summary
 from ca.directory.apply.document import Document
 from ca.directory.apply.execute import apply as carry_out
 from ca.directory.apply.execute import preview
 from ca.errors import InvalidRequest
+from ca.ops.database import open_database, operator
 from ca.ops.options import data_option
-from ca.store import schema
-from ca.store.engine import open_engine
 
 COLORS = {"+": "green", "-": "red", "~": "yellow"}
 
@@ -35,14 +32,12 @@ def apply(file: Path, data: Path, *, dry_run: bool) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{file} cannot be read: {error}.") from error
     document = Document(text, file.name)
-    engine = open_engine(settings.read(data).database)
-    schema.check(engine)
-    if dry_run:
-        show(preview(engine, document), ("to add", "to change", "to remove"))
-    else:
-        changes = carry_out(engine, document, f"operator {getpass.getuser()}")
-        show(changes, ("added", "changed", "removed"))
-    engine.dispose()
+    with open_database(data) as engine:
+        if dry_run:
+            show(preview(engine, document), ("to add", "to change", "to remove"))
+        else:
+            changes = carry_out(engine, document, operator())
+            show(changes, ("added", "changed", "removed"))
 
 
 def show(changes: list[Change], words: tuple[str, str, str]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
 
 from ca.store import tables
+from ca.store.people import USER_COLUMNS, User, user_of
 from ca.store.tables import directory_version
 from sshd_hook.policy import in_order
 
@@ -189,6 +190,33 @@ def user_created_at(connection: Connection, user_id: str) -> int:
         select(tables.users.c.created_at).where(tables.users.c.id == user_id)
     ).scalar_one()
     return created_at
+
+
+def all_users(connection: Connection) -> list[User]:
+    """Everybody, by user name."""
+    rows = connection.execute(select(*USER_COLUMNS).order_by(tables.users.c.username))
+    return [user_of(row) for row in rows]
+
+
+def set_disabled(connection: Connection, user_id: str, disabled_at: int | None) -> None:
+    """Note since when somebody is kept out, or that they are not."""
+    statement = update(tables.users).where(tables.users.c.id == user_id)
+    connection.execute(statement.values(disabled_at=disabled_at))
+
+
+def left_without_admin(connection: Connection, user_id: str) -> list[str]:
+    """The names of the organizations in which nobody but this user can decide anything."""
+    members, users, organizations = tables.members, tables.users, tables.organizations
+    deciding = (
+        select(members.c.organization_id)
+        .join(users, users.c.id == members.c.user_id)
+        .where(members.c.role.in_(("owner", "admin")), users.c.disabled_at.is_(None))
+    )
+    alone = deciding.where(members.c.user_id == user_id).except_(
+        deciding.where(members.c.user_id != user_id)
+    )
+    rows = connection.execute(select(organizations.c.name).where(organizations.c.id.in_(alone)))
+    return sorted(row.name for row in rows)
 
 
 def projects_of(connection: Connection, user_id: str) -> list[Project]:

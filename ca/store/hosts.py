@@ -24,9 +24,10 @@ class Host:
     id: str
     name: str
     names: tuple[str, ...]
-    joined_at: int | None
-    seen_at: int | None
-    acknowledged_version: int
+    joined_at: int | None = None
+    seen_at: int | None = None
+    acknowledged: tuple[int, str] = (0, "")
+    """The version and digest of the bundle that it said it has put in place."""
 
 
 _COLUMNS = (
@@ -36,13 +37,13 @@ _COLUMNS = (
     hosts.c.joined_at,
     hosts.c.seen_at,
     hosts.c.acknowledged_version,
+    hosts.c.acknowledged_digest,
 )
 
 
 def _host(row: Row[*tuple[Any, ...]]) -> Host:
-    return Host(
-        row.id, row.name, tuple(row.names), row.joined_at, row.seen_at, row.acknowledged_version
-    )
+    acknowledged = (row.acknowledged_version, row.acknowledged_digest)
+    return Host(row.id, row.name, tuple(row.names), row.joined_at, row.seen_at, acknowledged)
 
 
 def all_hosts(connection: Connection) -> list[Host]:
@@ -61,6 +62,12 @@ def find_host_by_token(connection: Connection, token_hash: str) -> Host | None:
     row = connection.execute(
         select(*_COLUMNS).where(hosts.c.token_hash == token_hash)
     ).one_or_none()
+    return None if row is None else _host(row)
+
+
+def find_host_by_id(connection: Connection, host_id: str) -> Host | None:
+    """The host with this id."""
+    row = connection.execute(select(*_COLUMNS).where(hosts.c.id == host_id)).one_or_none()
     return None if row is None else _host(row)
 
 

@@ -1,0 +1,79 @@
+"""Keeping somebody out of everything, and letting them in again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ca import audit
+from ca.errors import Conflict, NotFound
+from ca.store import directory, people
+from ca.store.engine import writing
+from ca.store.sessions import end_sessions
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+    from ca.store.people import User
+
+
+def disable(engine: Engine, username: str, actor: str, now: int) -> None:
+    """Refuse a user everywhere from now on: their sessions end, and hosts hear of it.
+
+    Raises:
+        NotFound: there is no such user.
+        Conflict: an organization would be left without an admin.
+    """
+    with writing(engine) as connection:
+        directory.lock(connection)
+        user = find(connection, username)
+        left = directory.left_without_admin(connection, user.id)
+        if left:
+            raise Conflict(
+                f"{username} is the last admin of {', '.join(left)}: make somebody else one first."
+            )
+        if not user.disabled:
+            directory.set_disabled(connection, user.id, now)
+            end_sessions(connection, user.id, now)
+            audit.append(connection, "user:disable", actor, user.id, {})
+            directory.bump(connection, now)
+
+
+def enable(engine: Engine, username: str, actor: str, now: int) -> None:
+    """Let a disabled user log in again.
+
+    Raises:
+        NotFound: there is no such user.
+    """
+    with writing(engine) as connection:
+        directory.lock(connection)
+        user = find(connection, username)
+        if user.disabled:
+            directory.set_disabled(connection, user.id, None)
+            audit.append(connection, "user:enable", actor, user.id, {})
+            directory.bump(connection, now)
+
+
+def forget_factors(engine: Engine, username: str, actor: str, now: int) -> None:
+    """Take a user's second factors away, who has lost them; their sessions end.
+
+    Raises:
+        NotFound: there is no such user.
+    """
+    with writing(engine) as connection:
+        user = find(connection, username)
+        people.remove_totp(connection, user.id)
+        people.remove_recovery_codes(connection, user.id)
+        end_sessions(connection, user.id, now)
+        audit.append(connection, "factors:forget", actor, user.id, {})
+
+
+def find(connection: Connection, username: str) -> User:
+    """The user of this name.
+
+    Raises:
+        NotFound: there is none.
+    """
+    user = people.find_user_by_name(connection, username)
+    if user is None or user.username != username:
+        raise NotFound(f"There is no user {username!a}: see `amrgate-ca user list`.")
+    return user
