@@ -19,6 +19,12 @@ from ca.store.sessions import BrowserSession
 
 router = APIRouter(route_class=PageRoute, prefix=HOME, include_in_schema=False)
 
+_METHODS = {
+    "pwd": "your password",
+    "otp": "a code of your app",
+    "recovery": "a recovery code",
+}
+
 
 @router.get("")
 def show_security(services: Given, request: Request) -> Response:
@@ -30,7 +36,8 @@ def show_security(services: Given, request: Request) -> Response:
         has_totp=found.has_second_factor,
         since=_day(found.totp_since),
         codes=found.recovery_codes,
-        amr=sorted(amr_of(session.proofs)),
+        methods=[_METHODS.get(proof.amr, proof.amr) for proof in session.proofs],
+        is_mfa="mfa" in amr_of(session.proofs),
     )
 
 
