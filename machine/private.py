@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -113,12 +112,10 @@ class PrivateMachine:
         seconds: float = SECONDS,
     ) -> Result:
         """Run a command in the machine to its end."""
-        process = self.popen(command, user, environment)
-        try:
-            out, err = process.communicate(stdin, timeout=seconds)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            raise
+        # timeout(1), because a signal to nsenter does not reach what it started.
+        limited = ("timeout", "--signal=KILL", str(seconds), *command)
+        with self.popen(limited, user, environment) as process:
+            out, err = process.communicate(stdin)
         return Result(process.returncode, out, err)
 
     def check(self, *command: str, user: str = "root", stdin: str = "") -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from machine.host import Host
 from machine.people import CERTIFICATE_TYPE, Authority, draft
 from machine.private import PrivateMachine, Result
-from machine.sshd import make_keys
 from sshd_hook.certificate import Certificate
 from sshd_hook.wire import b64, unb64
 
@@ -31,9 +31,15 @@ def machine() -> Iterator[PrivateMachine]:
 
 
 @pytest.fixture(scope="session")
-def keys(machine: PrivateMachine) -> dict[str, bytes]:
-    """The public keys of the machine's people, who have homes and configurations from here on."""
-    return make_keys(machine)
+def enrolled(machine: PrivateMachine) -> Host:
+    return Host(machine)
+
+
+@pytest.fixture
+def host(enrolled: Host) -> Host:
+    """A host with one service that asks for nothing; its sshd, hook and PAM are the real ones."""
+    enrolled.set_policy()
+    return enrolled
 
 
 @dataclass(frozen=True)
