@@ -15,12 +15,6 @@ from sshd_hook import paths
 PYTHON = "/usr/bin/python3"
 SECONDS = 60  # for compiling all of it
 
-LAUNCHERS = {  # the program, and the function that it calls
-    paths.PRINCIPALS: ("principals", "main"),
-    paths.REFUSE: ("refuse", "refuse"),
-    paths.REFUSED: ("refuse", "refused"),
-    paths.SSHD_HOOK: ("main", "main"),
-}
 LAUNCHER = """\
 #!{python} -IS
 import sys
@@ -28,8 +22,33 @@ import sys
 sys.path.insert(0, "{library}")
 from sshd_hook.{module} import {function}
 
+sys.exit({function}())
+"""
+
+# What `sshd_hook.joined` made is run, if it was made by the same Python; else it is only slower.
+QUICK_LAUNCHER = """\
+#!{python} -IS
+import marshal, posix, sys
+
+sys.path.insert(0, "{library}")
+try:
+    fd = posix.open("{library}/at-login." + sys.implementation.cache_tag, posix.O_RDONLY)
+    exec(marshal.loads(posix.read(fd, 1 << 20)))
+    posix.close(fd)
+except FileNotFoundError:
+    pass
+from sshd_hook.{module} import {function}
+
 {function}()
 """
+
+
+LAUNCHERS = {  # the program, how it is started, and the function that it calls
+    paths.PRINCIPALS: (QUICK_LAUNCHER, "principals", "main"),
+    paths.REFUSE: (LAUNCHER, "refuse", "refuse"),
+    paths.REFUSED: (LAUNCHER, "refuse", "refused"),
+    paths.SSHD_HOOK: (LAUNCHER, "main", "main"),
+}
 
 
 class InstallError(Exception):
@@ -53,8 +72,8 @@ def install(root: Path = Path("/"), python: str = PYTHON) -> None:
         library.rename(old)
     new.rename(library)  # a login that comes right between the two is refused
     shutil.rmtree(old, ignore_errors=True)
-    for path, (module, function) in LAUNCHERS.items():
-        text = LAUNCHER.format(
+    for path, (launcher, module, function) in LAUNCHERS.items():
+        text = launcher.format(
             python=python, library=paths.LIBRARY, module=module, function=function
         )
         _write_program(_below(root, path), text)
@@ -78,13 +97,21 @@ def _copy_package(target: Path) -> None:
 
 
 def _compile(library: Path, python: str) -> None:
-    command = [
-        *(python, "-IS", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),
-        *("-s", str(library), "-p", paths.LIBRARY, str(library)),
-    ]
+    folder = str(library)
+    compileall = ("-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
+    _run(python, *compileall, "-s", folder, "-p", paths.LIBRARY, folder)
+    _run(python, str(library / "sshd_hook" / "joined.py"), folder, paths.LIBRARY)
+
+
+def _run(python: str, *arguments: str) -> None:
     try:
         subprocess.run(
-            command, check=True, capture_output=True, text=True, timeout=SECONDS, umask=0o022
+            (python, "-IS", *arguments),
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            umask=0o022,
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise InstallError(f"{python} cannot compile the hook: {error}") from error

@@ -47,14 +47,13 @@ class UntrustedError(Exception):
 def open_trusted(path: str) -> "tuple[int, int]":
     """Open a file for reading that only root can have written; return its descriptor and size.
 
-    Every folder above it must be such, too. Nothing on the way may be a link, and what was opened
-    is what is looked at.
+    What was opened is what is looked at, and it is not behind a link. The folders above it are for
+    `check_folders`, once for all files in one.
 
     Raises:
         UntrustedError: others can write it, or it is not a regular file.
         OSError: it is not there, is a link, or cannot be read.
     """
-    check_folders(path)
     fd = posix.open(path, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC)
     try:
         status = posix.fstat(fd)
@@ -82,17 +81,17 @@ def read_trusted(path: str, limit: int) -> bytes:
     return data
 
 
-def check_folders(path: str) -> None:
-    """Check that nobody but root can exchange the file at an absolute path.
+def check_folders(folder: str) -> None:
+    """Check that nobody but root can exchange what is in a folder, given by an absolute path.
 
     Raises:
-        UntrustedError: a folder above it is another's, a link, or writable by others.
-        OSError: a folder above it is not there.
+        UntrustedError: it or one above it is another's, a link, or writable by others.
+        OSError: it is not there.
     """
-    end = path.rfind("/")
+    end = len(folder)
     while end >= 0:
-        _check(posix.lstat(path[:end] or "/"), _FOLDER)
-        end = path.rfind("/", 0, end)
+        _check(posix.lstat(folder[:end] or "/"), _FOLDER)
+        end = folder.rfind("/", 0, end)
 
 
 def is_regular(status: posix.stat_result) -> bool:

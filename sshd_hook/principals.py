@@ -31,9 +31,11 @@ from sshd_hook.names import DIGITS, is_project, parse_service
 from sshd_hook.paths import (
     BUNDLE,
     FRESH,
+    POLICY,
     REFUSE,
     SHARED_UID,
     UntrustedError,
+    check_folders,
     open_trusted,
     read_trusted,
 )
@@ -254,6 +256,7 @@ def read_policy() -> Policy:
         DeniedError: a part of it is missing, damaged, or could have been written by others.
     """
     try:
+        check_folders(POLICY)
         return Policy(
             from_fd(*open_trusted(BUNDLE)),
             parse_freshness(read_trusted(FRESH, MAX_STATEMENT)),
@@ -282,11 +285,16 @@ def main() -> "NoReturn":
         _run(sys.argv[1:], int(time.time()))
         status = 0
     except DeniedError as denied:
-        log(denied.code, syslog.LOG_NOTICE, {}, denied.reason)
+        log(denied.code, syslog.LOG_NOTICE, _asked_for(sys.argv), denied.reason)
     except BaseException as error:  # noqa: BLE001 -- a traceback would be no answer
         log("internal", syslog.LOG_ERR, {"error": type(error).__name__})
     finally:
         _exit(status)
+
+
+def _asked_for(arguments: "list[str]") -> "dict[str, str]":
+    name = "".join(arguments[1:2])
+    return {} if parse_service(name) is None else {"service": name}
 
 
 def _limit() -> None:

@@ -13,7 +13,7 @@ from posix import _exit
 
 from sshd_hook.log import log
 from sshd_hook.names import DIGITS, is_project, parse_service
-from sshd_hook.paths import VERDICTS, UntrustedError, check_folders
+from sshd_hook.paths import RUN, UntrustedError, check_folders
 from sshd_hook.refusal import MAX_FIELDS, Refusal, from_fields, render, to_fields
 from sshd_hook.verdict import REFUSED, VerdictError, read
 
@@ -91,7 +91,7 @@ def read_refusal(connection: str, service: str) -> Refusal:
     """
     if not _CONNECTION.issuperset(connection):
         raise ValueError("not a process and its start time")
-    check_folders(VERDICTS)
+    check_folders(RUN)
     refusal = from_fields(read(connection, REFUSED))
     if refusal.service != service:
         raise VerdictError("the verdict is about another service")
