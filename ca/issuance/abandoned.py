@@ -15,6 +15,6 @@ def close_abandoned(connection: Connection, now: int) -> list[int]:
     """Record "unknown" for what was left open; return the serials."""
     serials = certificates.close_open(connection, now - AFTER)
     if serials:
-        detail = {certificates.UNKNOWN: serials}
+        detail = {certificates.UNKNOWN: [str(serial) for serial in serials]}
         audit.append(connection, "certificate:outcome", "ca", "", detail)
     return serials

@@ -170,7 +170,7 @@ def _records(
     for one in intents:
         detail = {
             "kind": one.kind,
-            "serial": one.serial,
+            "serial": str(one.serial),  # readers of JSON round beyond 2**53
             "sid": one.sid,
             "to_be_signed": b64(one.signed),
         }
@@ -178,9 +178,9 @@ def _records(
         head, row = audit.chain(head, record)
         rows.append(row)
     if outcomes:
-        became: dict[str, list[int]] = {}
+        became: dict[str, list[str]] = {}
         for serial, outcome in outcomes:
-            became.setdefault(outcome, []).append(serial)
+            became.setdefault(outcome, []).append(str(serial))
         record = audit.Record(now, OUTCOME, "ca", "", audit.canonical(became))
         _, row = audit.chain(head, record)
         rows.append(row)

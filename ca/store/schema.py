@@ -17,9 +17,9 @@ def upgrade(engine: Engine) -> None:
     with writing(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": UPGRADE_LOCK})
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        alembic = config()
+        alembic.attributes["connection"] = connection
+        command.upgrade(alembic, "head")
 
 
 def check(engine: Engine) -> None:
@@ -30,7 +30,7 @@ def check(engine: Engine) -> None:
     """
     with reading(engine) as connection:
         found = version(connection)
-    needed = ScriptDirectory.from_config(_config()).get_current_head()
+    needed = ScriptDirectory.from_config(config()).get_current_head()
     if found != needed:
         raise Misconfigured(
             f"The database's schema is {found or 'empty'}, but this version needs {needed}."
@@ -42,8 +42,9 @@ def version(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", "ca:migrations")
-    config.set_main_option("path_separator", "os")
-    return config
+def config() -> Config:
+    """Where Alembic finds the migrations."""
+    found = Config()
+    found.set_main_option("script_location", "ca:migrations")
+    found.set_main_option("path_separator", "os")
+    return found

@@ -1,0 +1,123 @@
+"""From an empty database to the present schema, and back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect, select, text
+
+from ca.errors import Misconfigured
+from ca.store import schema
+from ca.store.engine import open_engine, reading, writing
+from ca.store.tables import directory_version, metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+
+KILLED_HALF_WAY = """
+import os, signal, sys
+from sqlalchemy import event
+from ca.store import schema
+from ca.store.engine import open_engine
+
+engine = open_engine(sys.argv[1])
+left = int(sys.argv[2])
+
+@event.listens_for(engine, "after_cursor_execute")
+def count(*_):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+schema.upgrade(engine)
+"""
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    opened = open_engine(database_url)
+    yield opened
+    opened.dispose()
+
+
+def test_the_migrations_make_what_the_code_expects(engine: Engine) -> None:
+    schema.upgrade(engine)
+
+    with reading(engine) as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, metadata) == []
+        assert connection.execute(select(directory_version)).all() == [(1, 0)]
+    schema.check(engine)
+
+
+def test_an_upgrade_of_what_is_up_to_date_changes_nothing(engine: Engine) -> None:
+    schema.upgrade(engine)
+    schema.upgrade(engine)
+
+    schema.check(engine)
+
+
+def test_all_can_be_undone_and_done_again(engine: Engine) -> None:
+    schema.upgrade(engine)
+    with writing(engine) as connection:
+        config = schema.config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+    assert set(inspect(engine).get_table_names()) <= {"alembic_version"}
+
+    schema.upgrade(engine)
+
+    schema.check(engine)
+
+
+def test_another_schema_is_refused(engine: Engine) -> None:
+    with pytest.raises(Misconfigured, match="empty"):
+        schema.check(engine)
+    schema.upgrade(engine)
+    with writing(engine) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    with pytest.raises(Misconfigured, match="9999"):
+        schema.check(engine)
+
+
+@pytest.mark.parametrize("statements", [3, 15, 30])
+def test_an_upgrade_that_is_killed_leaves_nothing(
+    engine: Engine, database_url: str, statements: int
+) -> None:
+    arguments = [sys.executable, "-c", KILLED_HALF_WAY, database_url, str(statements)]
+    killed = subprocess.run(arguments, check=False, timeout=60)
+    assert killed.returncode == -9
+
+    assert inspect(engine).get_table_names() == []
+    schema.upgrade(engine)
+    schema.check(engine)
+
+
+def test_two_nodes_upgrade_at_once(engine: Engine) -> None:
+    faults: list[BaseException] = []
+
+    def upgrade() -> None:
+        try:
+            schema.upgrade(engine)
+        except BaseException as error:  # noqa: BLE001 -- seen by the test
+            faults.append(error)
+
+    threads = [threading.Thread(target=upgrade) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+
+    assert faults == []
+    schema.check(engine)
