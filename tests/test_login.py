@@ -131,7 +131,7 @@ def through_tunnel(host: Host, *options: str) -> str:
         "    if exec 3<>/dev/tcp/127.0.0.1/8001; then read -r words <&3; break; fi\n"
         "    sleep 0.1\n"
         "done 2>/dev/null\n"
-        'kill $tunnel 2>/dev/null; wait $tunnel; echo "$words"\n'
+        'kill -KILL $tunnel 2>/dev/null; wait $tunnel; echo "$words"\n'
     )
     return host.machine.run("bash", "-c", script, user="alice").out
 
