@@ -1,0 +1,127 @@
+"""What a login amounts to, and what it still has to show."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ca.identity.proofs import (
+    Proof,
+    Proofs,
+    amr_of,
+    auth_time_of,
+    from_fields,
+    since,
+    to_fields,
+    with_proof,
+)
+from ca.identity.stepup import Ask, Step, may_change_factors, next_step
+
+VALUES = ["pwd", "otp", "recovery", "hwk", "swk", "sso:acme", "sso:other", "sso:acme:mfa"]
+proofs = st.lists(
+    st.builds(Proof, st.sampled_from(VALUES), st.integers(0, 9), st.booleans()),
+    max_size=4,
+    unique_by=lambda proof: proof.amr,
+).map(tuple)
+
+
+@pytest.mark.parametrize(
+    ("proved", "amr"),
+    [
+        pytest.param((), set(), id="a service user proves nothing"),
+        pytest.param((Proof("pwd", 1),), {"pwd"}, id="knowledge alone"),
+        pytest.param((Proof("otp", 1),), {"otp"}, id="possession alone"),
+        pytest.param((Proof("pwd", 1), Proof("otp", 2)), {"pwd", "otp", "mfa"}, id="both"),
+        pytest.param(
+            (Proof("pwd", 1), Proof("recovery", 2)), {"pwd", "recovery", "mfa"}, id="recovery code"
+        ),
+        pytest.param((Proof("sso:a", 1), Proof("otp", 2)), {"sso:a", "otp", "mfa"}, id="sso, otp"),
+        pytest.param((Proof("pwd", 1), Proof("sso:a", 2)), {"pwd", "sso:a"}, id="knowledge twice"),
+        pytest.param((Proof("otp", 1), Proof("hwk", 2)), {"otp", "hwk"}, id="possession twice"),
+        pytest.param((Proof("hwk", 1),), {"hwk"}, id="a key that was only touched"),
+        pytest.param((Proof("hwk", 1, verified=True),), {"hwk", "mfa"}, id="a key with a PIN"),
+        pytest.param(
+            (Proof("sso:a:mfa", 1), Proof("otp", 2)), {"sso:a:mfa", "otp"}, id="only told"
+        ),
+    ],
+)
+def test_mfa_is_two_kinds_that_we_checked(proved: Proofs, amr: set[str]) -> None:
+    assert amr_of(proved) == amr
+
+
+def test_the_oldest_factor_dates_a_login() -> None:
+    assert auth_time_of((Proof("pwd", 50), Proof("otp", 40))) == 40
+    assert auth_time_of(()) is None
+
+
+@given(proofs)
+def test_proofs_survive_the_database(proved: Proofs) -> None:
+    assert from_fields(to_fields(proved)) == proved
+
+
+@given(proofs, st.sampled_from(VALUES), st.integers(0, 9))
+def test_a_step_up_only_adds(proved: Proofs, value: str, at: int) -> None:
+    lifted = with_proof(proved, Proof(value, at))
+    assert amr_of(lifted) >= {one.amr for one in proved} | {value}
+    assert [one.at for one in lifted if one.amr == value] == [at]
+
+
+@given(proofs, st.integers(0, 9))
+def test_what_is_too_old_takes_mfa_with_it(proved: Proofs, moment: int) -> None:
+    left = since(proved, moment)
+    assert all(one.at >= moment for one in left)
+    assert amr_of(left) <= amr_of(proved)
+    assert ("mfa" in amr_of(left)) <= (auth_time_of(left) is not None)
+
+
+PASSWORD = Proof("pwd", 100)
+CODE = Proof("otp", 100)
+RECOVERY = Proof("recovery", 100)
+
+
+@pytest.mark.parametrize(
+    ("ask", "proved", "totp_since", "step"),
+    [
+        pytest.param(Ask(), (), None, Step.PASSWORD, id="nothing yet"),
+        pytest.param(Ask(), (PASSWORD,), None, Step.DONE, id="no second factor"),
+        pytest.param(Ask(), (PASSWORD,), 50, Step.CODE, id="who has an app is asked for its code"),
+        pytest.param(Ask(), (CODE,), 50, Step.PASSWORD, id="a code alone"),
+        pytest.param(Ask(), (PASSWORD, CODE), 50, Step.DONE, id="both"),
+        pytest.param(Ask(), (PASSWORD, RECOVERY), 50, Step.DONE, id="the app is lost"),
+        pytest.param(Ask(frozenset({"mfa"})), (PASSWORD,), None, Step.ENROL, id="none to ask for"),
+        pytest.param(Ask(frozenset({"pwd"})), (PASSWORD,), None, Step.DONE, id="as asked"),
+        pytest.param(
+            Ask(frozenset({"otp"})), (PASSWORD, RECOVERY), 50, Step.CODE, id="a code, to the letter"
+        ),
+        pytest.param(Ask(frozenset({"sso:acme"})), (PASSWORD,), None, Step.UNMET, id="not here"),
+        pytest.param(Ask(since=101), (PASSWORD, CODE), 50, Step.PASSWORD, id="both too old"),
+        pytest.param(Ask(since=100), (PASSWORD, CODE), 50, Step.DONE, id="just recent enough"),
+        pytest.param(Ask(since=101), (Proof("pwd", 101), CODE), 50, Step.CODE, id="one is too old"),
+        pytest.param(
+            Ask(), (PASSWORD, CODE), 101, Step.PASSWORD, id="a password from before the app"
+        ),
+    ],
+)
+def test_a_login_asks_only_for_what_is_missing(
+    ask: Ask, proved: Proofs, totp_since: int | None, step: Step
+) -> None:
+    assert next_step(ask, proved, totp_since) is step
+
+
+@pytest.mark.attack(202)
+@pytest.mark.parametrize(
+    ("proved", "now", "has_second", "may"),
+    [
+        pytest.param((PASSWORD,), 700, False, True, id="the first factor"),
+        pytest.param((PASSWORD,), 701, False, False, id="too long ago"),
+        pytest.param((PASSWORD,), 100, True, False, id="a stolen password"),
+        pytest.param((PASSWORD, CODE), 700, True, True, id="both"),
+        pytest.param((PASSWORD, Proof("otp", 600)), 701, True, False, id="one too long ago"),
+        pytest.param((), 100, False, False, id="a service user"),
+    ],
+)
+def test_who_may_change_what_one_logs_in_with(
+    proved: Proofs, now: int, *, has_second: bool, may: bool
+) -> None:
+    assert may_change_factors(proved, now, has_second_factor=has_second) is may
