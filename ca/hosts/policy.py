@@ -101,9 +101,11 @@ def content_of(connection: Connection, host: Host, authorities: tuple[bytes, ...
     The transaction must see one moment, so that the version is that of everything else in it.
     """
     services = hosts.services_on(connection, host.name)
-    required = hosts.requirements_on(connection, host.name)
-    organizations = sorted({service.organization for service in services})
-    providers = directory.providers(connection, organizations)
+    organizations = {service.organization for service in services}
+    required = _Requirements(
+        hosts.requirements_on(connection, host.name),
+        directory.providers(connection, organizations),
+    )
     lists = _AccessLists(hosts.access_on(connection, host.name))
     return BundleContent(
         host_id=host.id,
@@ -112,7 +114,7 @@ def content_of(connection: Connection, host: Host, authorities: tuple[bytes, ...
         services=[
             ServiceRecord(
                 service.name,
-                _requirement(service, required, providers[service.organization]),
+                required.of(service),
                 max_offline=service.max_offline,
                 access_list=lists.number(service.project, service.environment_type),
                 forwards=service.forwards,
@@ -140,11 +142,25 @@ def drawing(secret: bytes) -> Callable[[int], int]:
     return draw
 
 
-def _requirement(
-    service: Service, required: dict[str, Requirement], providers: frozenset[str]
-) -> policy.Requirement:
-    subjects = (service.organization, service.project, service.name)
-    return read.joined((required[one] for one in subjects if one in required), providers)
+class _Requirements:
+    """What is required of each service, joined once for all services of a project without more."""
+
+    def __init__(
+        self, required: dict[str, Requirement], providers: dict[str, frozenset[str]]
+    ) -> None:
+        self._required = required
+        self._providers = providers
+        self._joined: dict[tuple[str, ...], policy.Requirement] = {}
+
+    def of(self, service: Service) -> policy.Requirement:
+        """The strictest of its organization's, its project's and its own."""
+        subjects = (service.organization, service.project, service.name)
+        key = (service.organization, *(one for one in subjects if one in self._required))
+        if key not in self._joined:
+            self._joined[key] = read.joined(
+                (self._required[one] for one in key[1:]), self._providers[service.organization]
+            )
+        return self._joined[key]
 
 
 class _AccessLists:

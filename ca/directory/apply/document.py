@@ -39,7 +39,7 @@ class Document:
         except tomllib.TOMLDecodeError as error:
             raise InvalidFile(f"{name} is not TOML: {error}.") from error
         self._name = name
-        self._lines = Lines(text)
+        self._text = text
         problems: list[Problem] = []
         reader = Reader()
         reader.read(Section(table, (), problems))
@@ -54,7 +54,8 @@ class Document:
 
     def invalid(self, problems: Iterable[Problem]) -> InvalidFile:
         """The error that tells of `problems`, in the order of the file."""
-        found = sorted({(self._lines.of(one.path), _in_words(one)) for one in problems})
+        lines = Lines(self._text)
+        found = sorted({(lines.of(one.path), _in_words(one)) for one in problems})
         shown = [f"{self._name}:{line}: {words}" for line, words in found[:MOST_SHOWN]]
         if len(found) > MOST_SHOWN:
             shown.append(f"… and {len(found) - MOST_SHOWN} more.")

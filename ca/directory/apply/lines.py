@@ -1,13 +1,12 @@
 """On which line of a TOML file something stands.
 
-`tomllib` tells no positions. But what stands on a line is what the lines up to it say more than
-those before it: so it is found by reading beginnings of the file, halving the interval.
+`tomllib` tells no positions. But a file is a sequence of statements that can be read one by one:
+lines are gathered until they are one.
 """
 
 from __future__ import annotations
 
 import tomllib
-from bisect import bisect_left
 from typing import Any
 
 Path = tuple[str | int, ...]
@@ -17,36 +16,37 @@ class Lines:
     """The lines of a file that `tomllib` reads."""
 
     def __init__(self, text: str) -> None:
-        self._lines = text.split("\n")
-        self._read: dict[int, dict[str, Any] | None] = {0: {}}
+        self._found: dict[Path, int] = {}
+        table: Path = ()
+        statement, begin = "", 1
+        for number, line in enumerate(text.split("\n"), 1):
+            statement += line + "\n"
+            try:
+                value = tomllib.loads(statement)
+            except tomllib.TOMLDecodeError:
+                continue
+            if statement.lstrip().startswith("["):
+                table = self._note((), value, begin)
+            else:
+                self._note(table, value, begin)
+            statement, begin = "", number + 1
 
     def of(self, path: Path) -> int:
         """The number, from 1, of the line where the statement begins that first makes `path`."""
-        counts = range(len(self._lines) + 1)
-        end = bisect_left(
-            counts, True, key=lambda count: _has(self._read[self._whole(count)], path)
-        )
-        return self._whole(max(end, 1) - 1) + 1
+        while path and path not in self._found:  # an element of an array of tables
+            path = path[:-1]
+        return self._found.get(path, 1)
 
-    def _whole(self, count: int) -> int:
-        """The most lines, at most `count`, that do not end within a statement."""
-        while self._document(count) is None:
-            count -= 1
-        return count
-
-    def _document(self, count: int) -> dict[str, Any] | None:
-        if count not in self._read:
-            try:
-                self._read[count] = tomllib.loads("\n".join(self._lines[:count]))
-            except tomllib.TOMLDecodeError:
-                self._read[count] = None
-        return self._read[count]
+    def _note(self, path: Path, value: Any, line: int) -> Path:
+        """Note where `value` and all that is in it stands; return the last path in it."""
+        last = path
+        for key, inner in _inside(value):
+            self._found.setdefault((*path, key), line)
+            last = self._note((*path, key), inner, line)
+        return last
 
 
-def _has(document: Any, path: Path) -> bool:
-    for step in path:
-        try:
-            document = document[step]
-        except (KeyError, IndexError, TypeError):
-            return False
-    return True
+def _inside(value: Any) -> list[tuple[str | int, Any]]:
+    if isinstance(value, dict):
+        return list(value.items())
+    return list(enumerate(value)) if isinstance(value, list) else []

@@ -1,0 +1,93 @@
+"""A directory to test with, and people in it who are logged in one way or another."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from starlette.testclient import TestClient
+
+from ca.app import create_app
+from ca.directory.apply.document import Document
+from ca.directory.apply.execute import apply
+from ca.identity.proofs import Proof
+from ca.oauth.tokens import issue_access_token
+from ca.store import directory, people, sessions
+from ca.store.engine import reading, writing
+from ca.store.sessions import GrantSession
+from ca.store.tables import audit_records
+from tests.web import ISSUER
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from ca.directory.apply.diff import Change
+    from ca.services import Services
+
+ACME = (Path(__file__).parent.parent / "examples" / "acme.toml").read_text()
+SERVICE = "abcdefg123456-main-bvxea6i--app"
+ADDRESS = "192.0.2.7"
+
+
+def apply_text(engine: Engine, text: str) -> list[Change]:
+    return apply(engine, Document(text, "acme.toml"), "operator test")
+
+
+def version(engine: Engine) -> int:
+    with reading(engine) as connection:
+        return directory.version(connection)
+
+
+def records(engine: Engine) -> list[tuple[str, str, str]]:
+    """Event, actor and subject of all records."""
+    columns = audit_records.c
+    with reading(engine) as connection:
+        rows = connection.execute(
+            select(columns.event, columns.actor, columns.subject).order_by(columns.seq)
+        )
+        return [tuple(row) for row in rows]
+
+
+def log_in(services: Services, username: str, *amr: str, ago: int = 0, via: str = "") -> Api:
+    """The API as somebody sees it who proved `amr`, some seconds ago."""
+    now = int(time.time())
+    with writing(services.engine) as connection:
+        user = people.find_user_by_name(connection, username)
+        assert user
+        session = GrantSession(
+            sid=str(uuid.uuid4()),
+            handle=str(uuid.uuid4()),
+            user=user,
+            browser_session_id="",
+            client_id="amrgate",
+            scope="",
+            proofs=tuple(Proof(one, now - ago) for one in amr),
+            via=via,
+            expires_at=now + 3600,
+        )
+        sessions.add_grant_session(connection, session, now)
+    token = issue_access_token(services.keys.token, ISSUER, session, now)
+    return Api(services, token, session)
+
+
+class Api:
+    """The API with one access token."""
+
+    def __init__(self, services: Services, token: str, session: GrantSession) -> None:
+        self.user = session.user
+        self.session = session
+        self.http = TestClient(
+            create_app(services),
+            base_url=ISSUER,
+            client=(ADDRESS, 1),
+            headers={"authorization": f"Bearer {token}"},
+        )
+
+    def get(self, path: str) -> Any:
+        return self.http.get(path)
+
+    def post(self, path: str, body: Any = None) -> Any:
+        return self.http.post(path) if body is None else self.http.post(path, json=body)
