@@ -34,7 +34,9 @@ SHELL = "/bin/sh"  # bash would read the account's own files before a forced com
 
 MAX_MESSAGE = 4096  # bytes
 MAX_CLIENTS = 400
-MAX_ACCEPTS = 64  # per turn, so that whoever is connected is served in between
+MAX_EACH = 64  # connections of one user, but root's, who asks for everybody's logins
+MAX_AT_ONCE = 16  # questions in one go; the name service asks one a connection
+MAX_ACCEPTS = 512  # per turn: the whole queue, for whoever finds it full is not told to wait
 MAX_IDLE = 5.0  # seconds
 TURN = 0.25  # seconds: how often the loop turns when nobody asks
 
@@ -81,10 +83,11 @@ class Book:
         if found is None or number not in (None, found[1]):
             return None
         name, uid, home = found
-        record = {name_field: name, id_field: uid, "disposition": "regular", "service": SERVICE}
+        account: dict[str, Any] = {}
         if method == USER:
-            record |= {"gid": uid, "homeDirectory": os.path.join(self._homes, home), "shell": SHELL}
-        return record
+            account = {"gid": uid, "homeDirectory": os.path.join(self._homes, home), "shell": SHELL}
+        kind = {"disposition": "regular", "service": SERVICE}
+        return {name_field: name, id_field: uid, **account, **kind}
 
     def _by_name(self, known: accounts.Accounts, name: Any) -> tuple[str, int, str] | None:
         """The name, uid and home of whoever is called `name`."""
@@ -140,6 +143,7 @@ class Server:
         self._listener = listener
         self._book = book
         self._clients: dict[int, Client] = {}
+        self._held: Counter[int] = Counter()
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ)
 
@@ -166,16 +170,18 @@ class Server:
             except OSError:  # no file descriptor left, or the client has gone
                 self._make_room()
                 return
-            connection.setblocking(False)
             client = Client(connection, now)
+            if client.uid != 0 and self._held[client.uid] >= MAX_EACH:
+                connection.close()
+                continue
+            connection.setblocking(False)
+            self._held[client.uid] += 1
             self._clients[connection.fileno()] = client
             self._selector.register(connection, selectors.EVENT_READ)
 
     def _make_room(self) -> None:
         """Drop the oldest connection of the user who has most: nobody can crowd out others."""
-        held = Counter(client.uid for client in self._clients.values())
-        if held:
-            greedy = held.most_common(1)[0][0]
+        for greedy, _count in self._held.most_common(1):
             mine = [client for client in self._clients.values() if client.uid == greedy]
             self._drop(min(mine, key=lambda client: client.heard))
 
@@ -189,7 +195,8 @@ class Server:
         *messages, client.inbox = (client.inbox + data).split(b"\0")
         if messages:
             client.heard = now  # and not for a byte now and then
-        if not data or len(client.inbox) > MAX_MESSAGE or not self._reply(client, messages):
+        too_much = len(client.inbox) > MAX_MESSAGE or len(messages) > MAX_AT_ONCE
+        if not data or too_much or not self._reply(client, messages):
             self._drop(client)
 
     def _reply(self, client: Client, messages: list[bytes]) -> bool:
@@ -206,6 +213,9 @@ class Server:
 
     def _drop(self, client: Client) -> None:
         del self._clients[client.connection.fileno()]
+        self._held[client.uid] -= 1
+        if not self._held[client.uid]:
+            del self._held[client.uid]
         self._selector.unregister(client.connection)
         client.connection.close()
 

@@ -1,0 +1,402 @@
+"""The user database: what it answers, that nobody can hold it up, and what a login sees of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sshd_hook import accounts, atomic, paths, userdb
+from sshd_hook.accounts import Accounts
+from sshd_hook.agent import supervise
+from sshd_hook.userdb import Book
+from tests.hosts import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from machine.host import Host
+
+NAME = "abcdefg123456-main-bvxea6i--app"
+WORKER = f"{NAME}--queue"
+FIRST = 400_000
+MAP = Accounts(FIRST, {NAME: FIRST + 1, WORKER: FIRST + 2}, {f"{NAME}--old": FIRST + 3})
+NOT_FOUND = b'{"error":"io.systemd.UserDatabase.NoRecordFound","parameters":{}}\0'
+USER_RECORD = (
+    '{{"parameters":{{"record":{{"userName":"{name}","uid":{uid},"gid":{uid},'
+    '"homeDirectory":"/srv/amrgate/{home}","shell":"/bin/sh","disposition":"regular",'
+    '"service":"io.amrgate"}},"incomplete":false}}}}\0'
+)
+GROUP_RECORD = (
+    '{{"parameters":{{"record":{{"groupName":"{name}","gid":{uid},"disposition":"regular",'
+    '"service":"io.amrgate"}},"incomplete":false}}}}\0'
+)
+SECONDS = 20
+
+FLOOD = """
+import contextlib, os, socket, sys
+while True:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(sys.argv[1])
+        connection.sendall((os.fsencode(sys.argv[2]) + b"\\0") * int(sys.argv[3]))
+"""
+SERVE = """
+import os, socket, sys
+sys.path.insert(0, sys.argv[1])
+from sshd_hook import userdb
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[2] + ".new")
+listener.listen(512)
+os.chmod(sys.argv[2] + ".new", 0o666)
+os.rename(sys.argv[2] + ".new", sys.argv[2])
+userdb.serve(listener, userdb.Book(sys.argv[3], "/srv/amrgate"), lambda: None)
+"""
+
+
+def question(method: str = "GetUserRecord", **parameters: Any) -> bytes:
+    asked = {"method": f"io.systemd.UserDatabase.{method}", "parameters": parameters}
+    return json.dumps(asked).encode()
+
+
+def by_name(name: str) -> bytes:
+    return question(userName=name, service="io.amrgate")
+
+
+@pytest.fixture
+def map_file(tmp_path: Path) -> Path:
+    path = tmp_path / "uids"
+    path.write_bytes(accounts.render(MAP))
+    return path
+
+
+@pytest.fixture
+def book(map_file: Path) -> Book:
+    return Book(str(map_file), "/srv/amrgate")
+
+
+@pytest.mark.parametrize(
+    ("name", "uid", "home"),
+    [
+        (NAME, FIRST + 1, NAME),
+        (f"{NAME}--0", FIRST + 1, NAME),
+        (f"{NAME}--9999", FIRST + 1, NAME),
+        (WORKER, FIRST + 2, WORKER),
+        (f"{WORKER}--7", FIRST + 2, WORKER),
+        ("abcdefg123456-main-bvxea6i--other", FIRST, "shared"),
+        ("abcdefg123456-other--app", FIRST, "shared"),
+        (f"{NAME}--old", FIRST, "shared"),
+        ("abcdefg123456", FIRST, "shared"),
+    ],
+)
+def test_every_name_of_the_grammar_is_an_account(
+    book: Book, name: str, uid: int, home: str
+) -> None:
+    user = book.answer(by_name(name))
+    group = book.answer(question("GetGroupRecord", groupName=name, service="io.amrgate"))
+
+    assert user == USER_RECORD.format(name=name, uid=uid, home=home).encode()
+    assert group == GROUP_RECORD.format(name=name, uid=uid).encode()
+
+
+@pytest.mark.parametrize(
+    ("uid", "name", "home"),
+    [(FIRST + 1, NAME, NAME), (FIRST + 2, WORKER, WORKER), (FIRST, "amrgate", "shared")],
+)
+def test_every_uid_of_ours_has_a_name(book: Book, uid: int, name: str, home: str) -> None:
+    user = book.answer(question(uid=uid, service="io.amrgate"))
+    group = book.answer(question("GetGroupRecord", gid=uid))
+
+    assert user == USER_RECORD.format(name=name, uid=uid, home=home).encode()
+    assert group == GROUP_RECORD.format(name=name, uid=uid).encode()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *map(by_name, ["root", "admin", "amrgate", "", "nobody", "shared", "abcdefghijklm"]),
+        *map(by_name, [f"{NAME}--00", f"{NAME}--", f"{NAME}\n", f" {NAME}", NAME.upper()]),
+        *map(by_name, ["backup-admin1-x--y", f"{NAME}--0--0", "../../etc", "a" * 200, "\0"]),
+        *(question(uid=uid) for uid in (0, 1, FIRST + 3, FIRST + 4, FIRST - 1, 2**40, -1)),
+        *(question(uid=uid) for uid in (True, 1.5, "400001", None, [FIRST + 1])),
+        question(userName=NAME, uid=FIRST + 2),
+        question(userName=[NAME]),
+        question(userName=NAME, service="io.systemd.DropIn"),
+        question(),
+        question("GetMemberships", userName=NAME, service="io.amrgate"),
+        question("GetGroupRecord", userName=NAME),
+        b'{"method":"org.varlink.service.GetInfo"}',
+        b'{"method":"io.systemd.UserDatabase.GetUserRecord","parameters":[]}',
+        b'{"method":["io.systemd.UserDatabase.GetUserRecord"]}',
+        b"{}",
+    ],
+)
+def test_all_else_is_not_found(book: Book, asked: bytes) -> None:
+    assert book.answer(asked) == NOT_FOUND
+
+
+@pytest.mark.parametrize("message", [b"", b"[]", b"{", b"\xff", b"[" * 4000, b'{"a":1}x'])
+def test_what_is_not_a_question_ends_the_conversation(book: Book, message: bytes) -> None:
+    assert book.answer(message) is None
+
+
+def test_whoever_wants_no_answer_gets_none(book: Book) -> None:
+    assert book.answer(b'{"method":"io.systemd.UserDatabase.GetUserRecord","oneway":true}') == b""
+
+
+words = st.text("abcdefg123456-main--0\n\0é", max_size=60) | st.sampled_from([NAME, WORKER])
+values = words | st.integers() | st.booleans() | st.none() | st.floats() | st.lists(words)
+
+
+@given(
+    st.sampled_from(["userName", "groupName", "uid", "gid", "service"]).flatmap(
+        lambda key: st.dictionaries(st.just(key) | words, values, min_size=1)
+    ),
+    st.sampled_from(["GetUserRecord", "GetGroupRecord", "GetMemberships"]),
+)
+def test_no_answer_speaks_of_a_uid_that_is_not_ours(
+    tmp_path_factory: pytest.TempPathFactory, parameters: dict[str, Any], method: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "uids"
+    path.write_bytes(accounts.render(MAP) + b"evil 0\nabcdefg123456-main--root 0\n")
+
+    reply = Book(str(path), "/srv/amrgate").answer(question(method, **parameters))
+
+    assert reply is not None
+    assert reply.endswith(b"\0")
+    record = json.loads(reply[:-1])["parameters"].get("record", {"gid": FIRST})
+    assert record["gid"] in (FIRST, FIRST + 1, FIRST + 2)
+    assert record.get("uid", FIRST) in (FIRST, FIRST + 1, FIRST + 2)
+
+
+def test_a_new_map_is_obeyed_at_once_and_a_bad_one_never(book: Book, map_file: Path) -> None:
+    grown = accounts.settle(accounts.reserve(MAP, ["abcdefg123456-main--new"]), [NAME])
+    assert book.answer(question(uid=FIRST + 2)) != NOT_FOUND
+
+    atomic.write(str(map_file), accounts.render(grown), atomic.PUBLIC)
+    assert book.answer(question(uid=FIRST + 2)) == NOT_FOUND
+    for bad in (b"", b"garbage", b"shared 0\n"):
+        atomic.write(str(map_file), bad, atomic.PUBLIC)
+        assert book.answer(question(uid=FIRST + 1)) != NOT_FOUND
+    map_file.unlink()
+    assert book.answer(question(uid=FIRST + 1)) != NOT_FOUND
+
+
+def test_without_a_map_nobody_is_found(tmp_path: Path) -> None:
+    assert Book(str(tmp_path / "none"), "/srv/amrgate").answer(by_name(NAME)) == NOT_FOUND
+
+
+# --- the process ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(hook_python: str, map_file: Path) -> Iterator[Path]:
+    """A user database in a process of its own; the path of its socket, which all may use."""
+    folder = Path(tempfile.mkdtemp(prefix="test-userdb-"))
+    folder.chmod(0o755)
+    path = folder / "socket"
+    root = str(Path(__file__).parent.parent)
+    process = subprocess.Popen([hook_python, "-IS", "-c", SERVE, root, path, map_file])
+    os.setpriority(os.PRIO_PROCESS, process.pid, supervise.PRIORITY)
+    wait_for(lambda: path.exists() and process.poll() is None)
+    yield path
+    assert process.poll() is None, "it ended"
+    process.kill()
+    process.wait()
+    shutil.rmtree(folder)
+
+
+def dial(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(str(path))
+    connection.settimeout(SECONDS)
+    return connection
+
+
+def ask(path: Path, message: bytes) -> bytes:
+    with dial(path) as connection:
+        connection.sendall(message + b"\0")
+        return connection.recv(4096)
+
+
+def is_well(path: Path) -> bool:
+    """Whether twenty questions, a login's, are answered in good time."""
+    begin = time.monotonic()
+    expected = USER_RECORD.format(name=NAME, uid=FIRST + 1, home=NAME).encode()
+    answers = [ask(path, by_name(NAME)) for _ in range(20)]
+    return answers == [expected] * 20 and time.monotonic() - begin < 2
+
+
+def test_questions_in_pieces_and_several_at_once(server: Path) -> None:
+    with dial(server) as connection:
+        for byte in by_name("root"):
+            connection.send(bytes([byte]))
+        connection.sendall(b"\0" + by_name("root") + b"\0" + by_name("ro"))
+        answers = b""
+        while answers.count(b"\0") < 2:
+            answers += connection.recv(4096)
+
+    assert answers == NOT_FOUND * 2
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(b"x" * 5000, id="too long"),
+        pytest.param(b"garbage\0", id="not JSON"),
+        pytest.param(b"[" * 4000 + b"\0", id="deep"),
+        pytest.param(b"\0", id="empty"),
+        pytest.param(b"\xff\xfe\0", id="not UTF-8"),
+    ],
+)
+def test_a_hostile_message_costs_its_sender_the_connection(server: Path, message: bytes) -> None:
+    with dial(server) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(message)
+        assert connection.recv(4096) == b""
+
+    assert is_well(server)
+
+
+def test_idle_clients_however_many_hold_nobody_up(server: Path) -> None:
+    idle = []
+    for number in range(3 * userdb.MAX_CLIENTS // 2):
+        idle.append(dial(server))
+        with contextlib.suppress(ConnectionError):
+            idle[-1].sendall(by_name(NAME)[: number % 50])
+
+    assert is_well(server)
+    for connection in idle:
+        connection.close()
+    assert is_well(server)
+
+
+def test_a_client_that_never_finishes_a_question_is_dropped(server: Path) -> None:
+    begin = time.monotonic()
+    with dial(server) as connection:
+        connection.settimeout(0.2)
+        while time.monotonic() - begin < userdb.MAX_IDLE + 3:
+            try:
+                connection.sendall(b" ")
+                if connection.recv(1) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                break
+
+    assert userdb.MAX_IDLE <= time.monotonic() - begin < userdb.MAX_IDLE + 2
+
+
+def test_a_client_that_asks_and_never_reads_is_dropped(server: Path) -> None:
+    many = (by_name(NAME) + b"\0") * 100_000
+    with dial(server) as connection, pytest.raises(ConnectionError):
+        connection.sendall(many)
+
+    assert is_well(server)
+
+
+@pytest.mark.parametrize("questions", [0, 1, userdb.MAX_AT_ONCE, 200])
+def test_a_flood_by_another_user_leaves_room_for_a_login(server: Path, questions: int) -> None:
+    asked = by_name("root").decode()
+    words = ("/usr/bin/python3", "-IS", "-c", FLOOD, str(server), asked, str(questions))
+    flood = subprocess.Popen(words, user=65534, group=65534, extra_groups=[])
+    time.sleep(0.3)
+    try:
+        well = [is_well(server) for _ in range(5)]
+        assert flood.poll() is None
+    finally:
+        flood.kill()
+        flood.wait()
+    assert all(well)
+
+
+# --- on a host ------------------------------------------------------------------------------
+
+
+def pid_of_userdb(host: Host) -> int:
+    pids = host.machine.run("pgrep", "-u", paths.USERDB_USER).out.split()
+    return int(pids[0]) if len(pids) == 1 else 0
+
+
+def test_the_name_service_finds_services_and_nobody_else(host: Host) -> None:
+    shared = host.machine.path(paths.SHARED_UID).read_text().strip()
+    live = accounts.parse(host.machine.path(paths.UIDS).read_bytes()).live
+    (name, uid), *_ = live.items()
+
+    def entry(database: str, key: str) -> str:
+        return host.machine.run("getent", database, key).out
+
+    def row(name: str, uid: object, home: str) -> str:
+        return f"{name}:x:{uid}:{uid}:{name}:/srv/amrgate/{home}:/bin/sh\n"
+
+    for number in ("", "--0", "--12"):
+        assert entry("passwd", name + number) == row(name + number, uid, name)
+    assert entry("passwd", str(uid)) == row(name, uid, name)
+    assert entry("group", str(uid)) == f"{name}:x:{uid}:\n"
+    assert entry("shadow", name).startswith(f"{name}:!*:")
+    assert entry("passwd", "zyxwvut654321-x--y") == row("zyxwvut654321-x--y", shared, "shared")
+    assert entry("passwd", "zyxwvut654321") == row("zyxwvut654321", shared, "shared")
+    for unknown in ("amrgate", "somebody", "499999", "400000000"):
+        assert entry("passwd", unknown) == ""
+
+
+@pytest.mark.attack(200)
+@pytest.mark.parametrize("signal", ["STOP", "KILL"])
+def test_an_administrator_does_not_wait_for_a_user_database_that_is_gone_or_hangs(
+    host: Host, signal: str
+) -> None:
+    wait_for(lambda: pid_of_userdb(host))
+    before = pid_of_userdb(host)
+    host.certify("alice")
+    assert host.admits("alice")
+
+    host.machine.check("kill", f"-{signal}", str(before))
+    seconds = [host.admin_login() for _ in range(3)]
+
+    assert max(seconds) < 5
+    wait_for(lambda: pid_of_userdb(host) not in (0, before))
+    wait_for(lambda: host.admits("alice"))
+
+
+@pytest.mark.attack(200)
+def test_an_administrator_needs_no_user_database_at_all(host: Host) -> None:
+    supervisor = host.machine.check("pgrep", "-f", "[u]serdb --supervise").strip()
+    host.machine.check("kill", supervisor)
+    wait_for(lambda: not host.machine.path(paths.USERDB_SOCKET).exists())
+    try:
+        host.certify("alice")
+        assert not host.admits("alice")
+        assert host.admin_login() < 5
+    finally:
+        words = (paths.SSHD_HOOK, "userdb", "--supervise")
+        host.machine.spawn(*words, log="/var/log/userdb.log")
+    wait_for(lambda: host.admits("alice"))
+    assert host.machine.run("pgrep", "-c", "-u", paths.USERDB_USER).out == "1\n"
+
+
+@pytest.mark.attack(200)
+def test_an_administrator_does_not_wait_for_a_flooded_user_database(host: Host) -> None:
+    host.machine.path("/tmp/flood.py").write_text(FLOOD)
+    asked = (paths.USERDB_SOCKET, by_name("root").decode(), "1")
+    words = ("/usr/bin/python3", "-IS", "/tmp/flood.py", *asked)
+    floods = [host.machine.popen(words, user="mallory") for _ in range(4)]
+    time.sleep(0.3)
+    try:
+        assert max(host.admin_login() for _ in range(3)) < 5
+        assert [flood.poll() for flood in floods] == [None] * 4
+    finally:
+        host.machine.run("pkill", "-KILL", "-u", "mallory")
+        for flood in floods:
+            flood.communicate()
+    host.certify("alice")
+    wait_for(lambda: host.admits("alice"))
