@@ -188,7 +188,7 @@ def test_two_commands_at_once_spend_a_refresh_token_once(alice: Engineer, liar: 
     outputs = [process.communicate(timeout=60) for process in both]
 
     assert [process.returncode for process in both] == [0] * 4, outputs
-    assert liar.paths().count("POST /oauth2/token") == 2  # the login's, and one more
+    assert liar.paths().count("POST /oauth2/token") == 1
 
 
 def test_an_ended_login_is_said_to_be_and_forgotten(alice: Engineer, liar: Liar) -> None:

@@ -36,18 +36,18 @@ def install(place: Place, ca: str, file: Path) -> tuple[str, ...]:
     authority = ask_authority(ca)
     patterns = _patterns(authority)
     keys = _keys(authority)
+    ours = block(place, patterns, verified=bool(keys))
+    target, theirs = _target(file), contents(file)
     place.make()
     if keys:
         lines = [f"@cert-authority {','.join(patterns)} {key}\n" for key in keys]
         files.write(place.known_hosts, "".join(lines).encode())
     files.write(place.refresh, launcher(place, ca).encode(), 0o700)
-    files.write(place.ssh_config, block(place, patterns, verified=bool(keys)).encode())
-    target = _target(file)
-    if not target.parent.exists():
-        files.make_folder(target.parent)
-    present = files.read(target)
-    mode = 0o600 if present is None else target.stat().st_mode & 0o777
-    files.write(target, include(place) + without(present or b""), mode)
+    files.write(place.ssh_config, ours.encode())
+    if not file.parent.exists():
+        files.make_folder(file.parent)
+    mode = 0o600 if theirs is None else target.stat().st_mode & 0o777
+    files.write(target, include(place) + without(theirs or b""), mode)
     return patterns
 
 
@@ -55,8 +55,7 @@ def uninstall(place: Place, file: Path) -> bool:
     """Take back what `install` did. Returns whether there was anything."""
     for path in (place.ssh_config, place.refresh, place.known_hosts):
         files.remove(path)
-    target = _target(file)
-    present = files.read(target) if target.parent.exists() else None
+    target, present = _target(file), contents(file)
     if present is None or not is_installed(present):
         return False
     rest = without(present)
@@ -171,6 +170,18 @@ def _path(path: Path) -> str:
     if not text.isprintable() or not _UNSAFE.isdisjoint(text):
         raise Misconfigured(f"ssh cannot be told of {text!r}: set XDG_CONFIG_HOME to a plain path.")
     return text
+
+
+def contents(file: Path) -> bytes | None:
+    """What is in the file; None if it can be made.
+
+    Raises:
+        Misconfigured: it is a link whose target cannot even be made.
+    """
+    target = _target(file)
+    if file.is_symlink() and not target.parent.is_dir():
+        raise Misconfigured(f"{file} is a link to {target}, which is not there.")
+    return files.read(target)
 
 
 def _target(file: Path) -> Path:

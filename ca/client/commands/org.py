@@ -6,6 +6,7 @@ from urllib.parse import quote
 import click
 
 from ca.client.commands.common import Length, account
+from sshd_hook.refusal import duration
 
 
 @click.group()
@@ -33,8 +34,11 @@ def mfa_enforcement(organization: str, action: str, max_age: int | None, *, as_j
         body = {} if max_age is None else {"max_age": max_age}
         me.call("POST", f"{path}/{action}", body)
     answer = me.call("GET", path)
-    enforced = isinstance(answer, dict) and answer.get("enforce_mfa") is True
+    found = answer if isinstance(answer, dict) else {}
+    enforced, age = found.get("enforce_mfa") is True, found.get("max_age")
     if as_json:
-        click.echo(json.dumps({"organization": organization, "enforce_mfa": enforced}))
+        shown = {"organization": organization, "enforce_mfa": enforced, "max_age": age}
+        click.echo(json.dumps(shown))
         return
-    click.echo(f"{organization}: MFA is {'' if enforced else 'not '}required.")
+    within = f", from a login within {duration(age)}" if enforced and type(age) is int else ""
+    click.echo(f"{organization}: MFA is {'' if enforced else 'not '}required{within}.")

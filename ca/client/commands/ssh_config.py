@@ -59,7 +59,7 @@ def show(file: Path) -> None:
     """
     here = place.find()
     settings = files.read(here.ssh_config) if here.ssh_config.parent.exists() else None
-    present = files.read(file.resolve()) if file.exists() else None
+    present = config.contents(file)
     if settings is None or present is None or not config.is_installed(present):
         click.echo(f"{file} does not include our settings: run `amrgate ssh-config install`.")
         return
