@@ -6,6 +6,7 @@ import base64
 import os
 import re
 import subprocess
+import uuid
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from sshd_hook.certificate import (
     AMR,
     AUTH_TIME,
     HAS_MFA,
+    KEY_TYPES,
     NAME,
     PERMISSIONS,
     SESSION,
@@ -33,7 +35,8 @@ from sshd_hook.certificate import (
 from sshd_hook.wire import Reader, mpint, string
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    import random
+    from collections.abc import Iterable, Mapping, Sequence
 
 ALICE = "5c0e7c2e-8f4b-4c8e-9d3a-0b1a2c3d4e5f"
 HANDLE = "a9a3f0de-1111-4222-8333-444455556666"
@@ -222,4 +225,36 @@ def _read_listing(text: str) -> Listed:
         critical_options=lists["Critical Options"],
         extensions={match[1]: bytes.fromhex(match[2] or "") for match in found if match},
         fingerprints=(single["Public key"].split()[1], single["Signing CA"].split()[1]),
+    )
+
+
+# --- many of them ---------------------------------------------------------------------------
+
+NAMES = ["Alice", "Zoë Müller", "佐藤 花子", "O'Neil, Jr.", "x", "y" * 64]
+AMRS = [None, "pwd", "mfa,otp,pwd", "hwk,mfa", "sso:acme", "mfa,otp,sso:acme", "mfa,pwd,recovery"]
+AMRS += ["sso:acme,sso:acme:mfa,sso:evil", ",".join(f"sso:p{n:02}" for n in range(20))]
+
+
+def drawn_certificate(
+    source: random.Random, subjects: Sequence[str] = KEY_TYPES, ca: Authority | None = None
+) -> Certificate:
+    """A good certificate, any of its fields as they may be."""
+    user = str(uuid.UUID(int=source.getrandbits(128)))
+    after = source.choice([0, NOW - 60, source.getrandbits(33)])
+    return user_certificate(
+        source.choice(subjects),
+        nonce=source.randbytes(32),
+        serial=source.choice([1, 2**63, 2**64 - 1, source.getrandbits(64) or 1]),
+        key_id=user,
+        principals=(user,),
+        valid_after=after,
+        valid_before=after + source.choice([1, 3600, 86400]),
+        extensions=extensions(
+            amr=source.choice(AMRS),
+            auth_time=source.choice([None, "0", str(source.getrandbits(31))]),
+            via=source.choice([None, None, "device"]),
+            name=source.choice(NAMES),
+            session=str(uuid.UUID(int=source.getrandbits(128))),
+        ),
+        signature_key=(ca or authority()).public_key,
     )
