@@ -14,6 +14,7 @@ from sshd_hook.certificate import (
     Certificate,
     check_fields,
     claims_of,
+    option,
     parse_to_be_signed,
     unwrap,
 )
@@ -42,7 +43,7 @@ def lint_user_certificate(
         certificate = _lint(signed, authority, max_lifetime, now)
         check_fields(certificate)
         claims = claims_of(certificate)
-        name = unwrap(dict(certificate.extensions).get(NAME, b""))
+        name = unwrap(dict(certificate.extensions).get(NAME, option("")))
         _demand(
             (is_display_name(name), "the display name is not fit to be shown"),
             (
