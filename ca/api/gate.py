@@ -55,14 +55,14 @@ Authenticated = Annotated[Caller, Depends(authenticate)]
 def organization(
     connection: Connection, caller: Caller, id_or_name: str, needed: int
 ) -> OrganizationView:
-    """The organization with this id or name, if the caller's role and login open it.
+    """The organization with this id, name or "name=" and name, if role and login open it.
 
     Raises:
         NotFound: there is none, or the caller may not know that there is.
         InsufficientAuthentication: a login that shows more would open it.
         Denied: the caller may see it, but not do this.
     """
-    view = read.organization_for(connection, id_or_name, caller.user.id)
+    view = read.organization_for(connection, id_or_name.removeprefix("name="), caller.user.id)
     missing = NotFound("There is no such organization.")
     if view is None:
         raise missing
