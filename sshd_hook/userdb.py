@@ -37,7 +37,7 @@ MAX_CLIENTS = 400
 MAX_EACH = 64  # connections of one user, but root's, who asks for everybody's logins
 MAX_AT_ONCE = 16  # questions in one go; the name service asks one a connection
 MAX_ACCEPTS = 512  # per turn: the whole queue, for whoever finds it full is not told to wait
-MAX_IDLE = 5.0  # seconds
+MAX_IDLE = 2.0  # seconds
 TURN = 0.25  # seconds: how often the loop turns when nobody asks
 
 NOT_FOUND = {"error": "io.systemd.UserDatabase.NoRecordFound", "parameters": {}}

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
 pytest_plugins = [
     "tests.interpreters",
     "tests.databases",
-    "tests.authorities",
+    "tests.authorities", "tests.ca_server",
     "tests.machines",
+    "tests.hosts",
     "tests.web",
 ]
 

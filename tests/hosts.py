@@ -10,6 +10,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from machine.private import PrivateMachine
 from sshd_hook import accounts, bundle, freshness, paths
 from sshd_hook.bundle import BundleContent, ServiceRecord
 from sshd_hook.freshness import Freshness
@@ -17,10 +20,10 @@ from sshd_hook.policy import Requirement
 from sshd_hook.wire import unb64
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from machine.private import PrivateMachine, Result
+    from machine.private import Result
 
 HOST_ID = "11111111-2222-4333-8444-555555555555"
 SERVICE = "abcdefg123456-main-bvxea6i--app"
@@ -167,6 +170,26 @@ class Host:
         """The version of the bundle in place, and the services that have accounts."""
         known = accounts.parse(self.read(paths.UIDS))
         return bundle.from_bytes(self.read(paths.BUNDLE)).version, sorted(known.live)
+
+
+@pytest.fixture
+def fresh_host(tmp_path: Path) -> Iterator[Host]:
+    """A machine that is no host yet, and a CA that would take it."""
+    with PrivateMachine() as machine:
+        host = Host(machine, PolicyCA(tmp_path))
+        host.start_ca()
+        yield host
+
+
+@pytest.fixture(scope="module")
+def joined_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """A machine that was enrolled; nothing of it runs."""
+    with PrivateMachine() as machine:
+        host = Host(machine, PolicyCA(tmp_path_factory.mktemp("ca")))
+        host.start_ca()
+        enrolled = host.enroll()
+        assert enrolled.status == 0, enrolled.err
+        yield host
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:

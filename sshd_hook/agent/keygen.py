@@ -88,6 +88,7 @@ def _run(arguments: "tuple[str, ...]", data: bytes = b"", fd: "int | None" = Non
         pass_fds=() if fd is None else (fd,),
     )
     if done.returncode:
-        words = (done.stderr or done.stdout).decode(errors="replace").strip()
+        said = (done.stderr or done.stdout).decode(errors="replace")
+        words = "; ".join(line.strip() for line in said.splitlines() if line.strip())
         raise KeygenError(words or f"ssh-keygen ended with {done.returncode}")
     return done.stdout.decode(errors="replace")
