@@ -166,7 +166,8 @@ def connections() -> "list[tuple[int, str, Connection]]":
     folder, owner = _open_folder()
     try:
         for name in posix.listdir(folder):
-            pid, start, ending = [*name.split("."), "", ""][:3]
+            pid, _, rest = name.partition(".")
+            start, _, ending = rest.partition(".")
             if ending == ALLOWED and _is_number(pid) and _is_number(start):
                 try:
                     found.append((int(pid), start, parse(_read(folder, owner, name))))
