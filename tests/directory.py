@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx2
+import uvicorn
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
@@ -22,6 +27,8 @@ from ca.store.tables import audit_records
 from tests.web import ISSUER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Engine
 
     from ca.directory.apply.diff import Change
@@ -91,3 +98,18 @@ class Api:
 
     def post(self, path: str, body: Any = None) -> Any:
         return self.http.post(path) if body is None else self.http.post(path, json=body)
+
+
+@contextmanager
+def served(services: Services) -> Iterator[httpx2.Client]:
+    """A client of the service over TCP: all requests in one event loop, as in a worker."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server = uvicorn.Server(uvicorn.Config(create_app(services), log_config=None))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        with httpx2.Client(base_url=url, timeout=60, trust_env=False) as client:
+            yield client
+        server.should_exit = True
+        thread.join(timeout=20)
+        assert not thread.is_alive()
