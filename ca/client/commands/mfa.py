@@ -58,9 +58,10 @@ def setup() -> None:
     secret = offered.get("secret") if isinstance(offered, dict) else None
     if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
         raise Unavailable("The authority's answer holds no secret: tell its operator.")
-    click.echo(f"In a browser, this is at {me.session().ca}/security. Here: scan this code\n")
+    click.echo(f"(In a browser, this is at {me.session().ca}/security.)")
+    click.echo("Scan this code with your authenticator app\n")
     click.echo(_drawn(_uri(offered, secret)))
-    click.echo(f"or type this secret into your authenticator app: {secret}\n")
+    click.echo(f"or type this secret into it: {secret}\n")
     code = click.prompt("The code that the app shows").replace(" ", "")
     answer = me.call("POST", path, {"secret": secret, "passcode": code})
     click.echo("Verified and saved.")

@@ -1,0 +1,162 @@
+"""The command and the real service: what engineers and admins do, from the password to the shell."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from tests.authorities import Engineer
+from tests.ca_server import Browser, CaServer
+from tests.certificates import keygen
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.authorities import Liar
+
+
+def at_home(folder: Path, browser: Browser) -> Engineer:
+    home = folder / browser.username
+    home.mkdir(mode=0o700)
+    return Engineer(home, browser)
+
+
+def set_up_app(engineer: Engineer, browser: Browser) -> str:
+    """Run `amrgate mfa setup`, and type what the app shows for the secret that it names."""
+    process = engineer.start("mfa", "setup")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    shown = ""
+    while not (found := re.search(r"secret into it: (\w+)$", shown, re.MULTILINE)):
+        line = process.stdout.readline()
+        assert line, process.communicate()
+        shown += line
+    browser.secret = found[1]
+    out, err = process.communicate(browser.code() + "\n", timeout=60)
+    assert process.returncode == 0, err
+    return shown + out
+
+
+def amr(engineer: Engineer) -> list[str]:
+    info = engineer.run("ssh-cert", "info", "--json")
+    found: list[str] = json.loads(info.out)["amr"]
+    return found
+
+
+def test_from_a_password_to_an_app(ca_server: CaServer, tmp_path: Path) -> None:
+    browser = Browser("alice")
+    alice = at_home(tmp_path, browser)
+
+    first = alice.log_in("--ca", ca_server.url)
+
+    assert first.status == 0, first.err
+    assert "You are logged in as Alice Archer (alice@acme.example)." in first.out
+    assert "You are logged in" in browser.pages[-1]
+    assert "amr: pwd\n" in alice.run("ssh-cert", "info").out
+    listed = keygen("-L", "-f", alice.state / "ssh/id_ed25519-cert.pub")
+    assert re.search(r"amr@amrgate UNKNOWN OPTION: 00000003707764 \(len 7\)", listed)
+    me = json.loads(alice.run("whoami", "--json").out)
+    assert (me["username"], me["amr"]) == ("alice", ["pwd"])
+    assert "has no second factor" in alice.run("mfa").out
+
+    shown = set_up_app(alice, browser)
+
+    assert "Verified and saved." in shown
+    assert "recovery codes" in shown
+    assert shown.count("█") + shown.count("▀") + shown.count("▄") > 100  # the picture
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "did not prove it" in alice.run("mfa").out
+    assert amr(alice) == ["pwd"]
+
+    again = alice.log_in("-f")
+
+    assert again.status == 0, again.err
+    assert amr(alice) == ["mfa", "otp", "pwd"]
+    assert "this login proved it" in alice.run("mfa").out
+    assert alice.run("ssh-cert", "load", "--force").status == 0
+    assert alice.run("logout").status == 0
+    assert alice.run("ssh-cert", "load").status == 3
+
+
+def test_an_admin_requires_a_second_factor(ca_server: CaServer, tmp_path: Path) -> None:
+    window = Browser("bob")
+    bob, carol = at_home(tmp_path, window), at_home(tmp_path, Browser("carol"))
+    assert carol.log_in("--ca", ca_server.url).status == 0
+    assert bob.log_in("--ca", ca_server.url).status == 0
+    refused = bob.run("org", "mfa-enforcement", "acme", "enable")
+    set_up_app(bob, window)
+    assert bob.log_in("-f").status == 0
+
+    enabled = bob.run("org", "mfa-enforcement", "acme", "enable", "--max-age", "1h")
+    seen = carol.run("org", "mfa-enforcement", "acme")
+    disabled = bob.run("org", "mfa-enforcement", "acme", "disable")
+
+    assert refused.status != 0
+    assert enabled.out == "acme: MFA is required, from a login within 1 hour.\n", enabled.err
+    assert seen.status == 3
+    assert "amrgate login --method mfa --max-age 1h" in seen.err
+    assert disabled.out == "acme: MFA is not required.\n", disabled.err
+    assert carol.run("org", "mfa-enforcement", "acme").status == 0
+    assert carol.run("org", "mfa-enforcement", "elsewhere").status == 1
+
+
+def test_a_step_up_is_offered_to_a_person(alice: Engineer, liar: Liar) -> None:
+    liar.step_up = {"amr": ["mfa"], "max_age": 300}
+    terminal, process = _at_a_terminal(alice, "whoami")
+    shown = _until(terminal, "[Y/n]")
+    os.write(terminal, b"\n")
+    shown += _until(terminal, "max_age=300\r\n")
+    liar.step_up = None
+    found = re.search(r"(http\S+max_age=300)", shown)
+    assert found
+    alice.browse(found[1])
+
+    out, _ = process.communicate(timeout=60)
+
+    os.close(terminal)
+    assert (process.returncode, "id: " in out) == (0, True)
+    assert "Re-authentication is required." in shown
+    assert (liar.asked["amr"], liar.asked["max_age"]) == ("mfa", "300")
+
+
+def test_who_says_no_to_a_step_up_is_told_the_command(alice: Engineer, liar: Liar) -> None:
+    liar.step_up = {"amr": ["mfa"]}
+    terminal, process = _at_a_terminal(alice, "whoami")
+    _until(terminal, "[Y/n]")
+    os.write(terminal, b"n\n")
+
+    shown = _until(terminal, "--method mfa")
+
+    process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "amrgate login --method mfa" in shown
+    os.close(terminal)
+
+
+def _at_a_terminal(engineer: Engineer, *arguments: str) -> tuple[int, subprocess.Popen[str]]:
+
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ca.client.main", *arguments],
+        env=engineer.environment(),
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+    )
+    os.close(theirs)
+    return ours, process
+
+
+def _until(terminal: int, text: str) -> str:
+    shown = ""
+    while text not in shown:
+        ready, _, _ = select.select([terminal], [], [], 30)
+        assert ready, shown
+        shown += os.read(terminal, 4096).decode()
+    return shown
