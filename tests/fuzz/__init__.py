@@ -1,0 +1,1 @@
+"""Programs that break inputs at random and look for what should not be: `make fuzz`."""
