@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 pytest_plugins = [
     "tests.interpreters",
     "tests.databases",
-    "tests.authorities", "tests.ca_server",
+    "tests.authorities",
+    "tests.ca_server",
+    "tests.hook_host",
     "tests.machines",
     "tests.hosts",
     "tests.web",
