@@ -116,6 +116,9 @@ def unenroll(*, dry_run: bool) -> None:
     try:
         preflight.check_root()
         _see_that_nothing_runs()
+    except FAILURES as error:
+        raise EnrollError(str(error)) from error
+    try:
         atomic.remove(paths.SSHD_DROP_IN)
         _reload_sshd()
         changes = Changes()
@@ -130,7 +133,7 @@ def unenroll(*, dry_run: bool) -> None:
         for user in {paths.HOOK_USER, paths.USERDB_USER} & set(preflight.all_names()):
             run(("userdel", user))
     except FAILURES as error:
-        raise EnrollError(f"{error}; run this again when that is mended") from error
+        raise EnrollError(f"not done yet: {error}; mend that and run this again") from error
 
 
 def prepare(changes: Changes) -> None:
@@ -184,8 +187,9 @@ def join(changes: Changes, ca: poll.CA, request: Request) -> list[str]:
         changes.on_undo(f"remove {path}", functools.partial(atomic.remove, path))
     record = host.Host(joined.id, joined.token, request.name, request.ca)
     changes.write(host.RECORD, host.render(record), atomic.PRIVATE)
+    certificates = [_write_certificate(changes, line) for line in joined.host_certificates]
     daemon.once()
-    return [_write_certificate(changes, line) for line in joined.host_certificates]
+    return certificates
 
 
 def _make_user(changes: Changes, name: str) -> None:

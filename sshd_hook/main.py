@@ -33,7 +33,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         asked.run(asked)
     except CommandError as error:
-        sys.stderr.write(f"sshd-hook: {error}\n")
+        words = "; ".join(str(error).splitlines())  # sshd says more than one at times
+        sys.stderr.write(f"sshd-hook: {words}\n")
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED

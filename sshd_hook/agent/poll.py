@@ -62,7 +62,11 @@ class CA:
     """
 
     def __init__(self, url: str, ca_file: str | None) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            self._port = parts.port
+        except ValueError:
+            parts, self._port = urlsplit(""), None
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
             raise CAError(f"{url!r} is not the URL of a CA, such as https://ca.example.com")
         if parts.scheme == "http" and not is_loopback(parts.hostname):
@@ -70,7 +74,6 @@ class CA:
         if parts.scheme == "https" and ca_file is None:
             raise CAError(f"{url} needs --ca-file: the certificates that its own may be signed by")
         self._host = parts.hostname
-        self._port = parts.port
         self._path = parts.path.rstrip("/")
         self._trust = ssl.create_default_context(cafile=ca_file) if ca_file else None
 

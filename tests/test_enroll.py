@@ -1,0 +1,404 @@
+"""Becoming a host: all of it or nothing, and back again to the letter."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sshd_hook import accounts, hostfiles, paths
+from sshd_hook.agent import host as agent_host
+from tests.hosts import FOLDER, SERVICE, URL, Host, keygen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Every file that enrolling may touch: what it is, whose, and its content.
+STATE = r"""
+find /etc /usr/lib/amrgate /var/lib/amrgate /srv /run/amrgate /run/systemd ! -name '*-' \
+    ! -name .pwd.lock -printf '%p %y %m %U:%G %l\n' 2>/dev/null | sort
+find /etc /var/lib/amrgate -type f ! -name '*-' -exec sha256sum {} + | sort -k 2
+"""
+EARLIER = "/etc/ssh/sshd_config.d/00-a.conf"
+PASSWORDS = "Match User *\n    PasswordAuthentication yes\n"
+NSSWITCH = "/etc/nsswitch.conf"
+PAM = "/etc/pam.d/sshd"
+DEBIAN = "passwd:         files\ngroup:          files\nshadow:         files\nhosts: files dns\n"
+
+
+def state(host: Host) -> list[str]:
+    return host.machine.run("sh", "-c", STATE).out.splitlines()
+
+
+def write(host: Host, path: str, text: str) -> None:
+    host.machine.path(path).write_text(text)
+
+
+def test_enroll_and_unenroll_leave_what_was_there_but_the_services_files(fresh_host: Host) -> None:
+    before = state(fresh_host)
+
+    enrolled = fresh_host.enroll()
+    during = state(fresh_host)
+    fresh_host.machine.check("touch", f"{paths.HOMES}/{SERVICE}/file")
+    undone = fresh_host.machine.run(paths.SSHD_HOOK, "unenroll")
+    after = state(fresh_host)
+
+    assert (enrolled.status, undone.status) == (0, 0), enrolled.err + undone.err
+    assert any(paths.SSHD_DROP_IN in line for line in during)
+    assert [line for line in before if line not in after] == []
+    kept = {line.split()[0] if line[0] == "/" else line.split()[1] for line in after}
+    kept -= {line.split()[0] if line[0] == "/" else line.split()[1] for line in before}
+    homes = f"{paths.HOMES}/{SERVICE}"
+    assert kept == {paths.STATE, paths.UIDS, paths.HOMES, homes, f"{homes}/file"}
+    assert accounts.parse(fresh_host.read(paths.UIDS)).gone == {SERVICE: 400_001}
+
+
+def test_a_host_that_comes_back_goes_on_with_its_uids(fresh_host: Host) -> None:
+    other = "abcdefg123456-main--other"
+    fresh_host.ca.services = (SERVICE, other)
+    fresh_host.publish()
+    assert fresh_host.enroll().status == 0
+    first = accounts.parse(fresh_host.read(paths.UIDS)).live
+    fresh_host.machine.check("touch", f"{paths.HOMES}/{SERVICE}/file")
+    fresh_host.machine.check(paths.SSHD_HOOK, "unenroll")
+    # Even if somebody tidied up too well: the file's owner stays its owner.
+    fresh_host.machine.check("rm", paths.UIDS)
+    fresh_host.ca.services = ("abcdefg123456-main--aaa", other)
+    fresh_host.publish()
+
+    assert fresh_host.enroll().status == 0
+
+    again = accounts.parse(fresh_host.read(paths.UIDS))
+    assert again.gone == {SERVICE: first[SERVICE]}
+    assert first[SERVICE] not in again.live.values()
+
+
+def test_a_dry_run_changes_nothing_and_says_what_would(fresh_host: Host) -> None:
+    before = state(fresh_host)
+
+    enrolled = fresh_host.enroll("--dry-run")
+
+    assert state(fresh_host) == before
+    assert enrolled.status == 0
+    for path in (paths.SSHD_DROP_IN, NSSWITCH, PAM, paths.HOMES, "AuthorizedPrincipalsCommand"):
+        assert path in enrolled.out
+    assert not fresh_host.machine.path(f"{FOLDER}/requests").exists()
+
+
+def refuse(host: Host) -> None:
+    host.machine.path(f"{FOLDER}/refuse").touch()
+
+
+def spoil_policy(host: Host) -> None:
+    host.publish(bundle_signature="")
+
+
+def spoil_answer(host: Host) -> None:
+    write(host, f"{FOLDER}/joined.json", "{}")
+
+
+def spoil_certificate(host: Host) -> None:
+    joined = host.ca.joined() | {"host_certificates": ["ssh-../../x-cert-v01@openssh.com AAAA"]}
+    write(host, f"{FOLDER}/joined.json", json.dumps(joined))
+
+
+FAILURES = [
+    pytest.param(refuse, "answered 403", id="the CA refuses"),
+    pytest.param(spoil_answer, "missing from the CA's answer", id="the CA talks nonsense"),
+    pytest.param(spoil_policy, "signature", id="the first policy is not the CA's"),
+    pytest.param(spoil_certificate, "unknown type", id="a host certificate is a path"),
+    pytest.param(
+        lambda h: write(h, EARLIER, PASSWORDS),
+        "passwordauthentication",
+        id="something before our file wins",
+    ),
+    pytest.param(
+        lambda h: write(h, "/etc/ssh/sshd_config", "UsePAM yes\n"),
+        "includes",
+        id="sshd does not read our file",
+    ),
+    pytest.param(
+        lambda h: write(h, "/etc/ssh/sshd_config", "Nonsense yes\n"),
+        "Nonsense",
+        id="sshd's configuration is broken before",
+    ),
+    pytest.param(
+        lambda h: write(h, "/etc/ssh/sshd_config", "UsePAM no\n"), "UsePAM", id="without PAM"
+    ),
+    pytest.param(
+        lambda h: h.machine.check("useradd", "--badname", "backup-admin1-x--y"),
+        "backup-admin1-x--y",
+        id="somebody's name looks like a service's",
+    ),
+    pytest.param(
+        lambda h: write(h, "/etc/subuid", "a:100000:400000\n"), "no range", id="no uid is free"
+    ),
+    pytest.param(
+        lambda h: write(h, NSSWITCH, "passwd: files [!UNAVAIL=return]\n"),
+        "do not resolve",
+        id="the name service stops before us",
+    ),
+    pytest.param(lambda h: h.machine.check("rm", PAM), PAM, id="PAM has no file for sshd"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "reason"), FAILURES)
+def test_whatever_fails_all_is_as_it_was(
+    fresh_host: Host, spoil: Callable[[Host], object], reason: str
+) -> None:
+    spoil(fresh_host)
+    before = state(fresh_host)
+
+    enrolled = fresh_host.enroll()
+
+    assert enrolled.status == 1
+    assert enrolled.err.startswith("sshd-hook: ")
+    assert enrolled.err.count("\n") == 1
+    assert reason in enrolled.err
+    assert state(fresh_host) == before
+
+
+def test_a_token_is_not_spent_where_sshd_would_object(fresh_host: Host) -> None:
+    write(fresh_host, EARLIER, PASSWORDS)
+    fresh_host.enroll()
+
+    assert not fresh_host.machine.path(f"{FOLDER}/requests").exists()
+
+
+def test_enrolling_twice_says_so_and_changes_nothing(fresh_host: Host) -> None:
+    assert fresh_host.enroll().status == 0
+    before = state(fresh_host)
+
+    again = fresh_host.enroll()
+
+    assert again.status == 1
+    assert "enrolled already" in again.err
+    assert state(fresh_host) == before
+
+
+def test_what_the_ca_is_told(fresh_host: Host) -> None:
+    fresh_host.enroll()
+
+    told = fresh_host.requests()[0]
+    key = fresh_host.read(f"{agent_host.KEY}.pub").decode().split()
+    host_key = fresh_host.read("/etc/ssh/ssh_host_ed25519_key.pub").decode().split()
+    assert told["path"] == "/hosts/enroll"
+    assert told["body"] == {
+        "token": "join-token",
+        "name": "ssh1",
+        "public_key": " ".join(key[:2]),
+        "host_keys": [" ".join(host_key[:2])],
+    }
+
+
+def test_the_host_certificate_is_what_sshd_offers(fresh_host: Host) -> None:
+    ca = fresh_host.ca.directory
+    key = fresh_host.read("/etc/ssh/ssh_host_ed25519_key.pub")
+    (ca / "host.pub").write_bytes(key)
+    keygen("-q", "-s", ca / "other", "-h", "-I", "ssh1", "-n", "ssh.acme.example", ca / "host.pub")
+    certificate = (ca / "host-cert.pub").read_text()
+    joined = fresh_host.ca.joined() | {"host_certificates": [certificate]}
+    write(fresh_host, f"{FOLDER}/joined.json", json.dumps(joined))
+
+    assert fresh_host.enroll().status == 0
+
+    offered = fresh_host.machine.check("/usr/sbin/sshd", "-T")
+    assert re.search(f"hostcertificate {paths.CONFIGURATION}/ssh-ed25519-.*", offered)
+    fresh_host.machine.spawn("/usr/sbin/sshd", "-D", log="/var/log/sshd.log")
+    scan = ("sh", "-c", "sleep 0.5; ssh-keyscan -c 127.0.0.1")
+    assert certificate.split()[1] in fresh_host.machine.check(*scan)
+
+
+def test_a_running_sshd_obeys_at_once_and_forgets_at_once(fresh_host: Host) -> None:
+    fresh_host.machine.spawn("/usr/sbin/sshd", "-D", "-e", log="/var/log/sshd.log")
+    fresh_host.machine.check("sh", "-c", "while ! [ -s /run/sshd.pid ]; do sleep 0.1; done")
+
+    def methods(name: str) -> str:
+        words = ("-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", f"{name}@127.0.0.1")
+        return fresh_host.machine.run("ssh", "-v", *words, "true").err
+
+    assert fresh_host.enroll().status == 0
+    supervisor = fresh_host.machine.spawn(paths.SSHD_HOOK, "userdb", "--supervise", log="/dev/null")
+    fresh_host.machine.check("sh", "-c", f"while ! getent passwd {SERVICE}; do sleep 0.1; done")
+    assert "can continue: publickey\n" in methods(SERVICE)
+    assert "can continue: publickey,password" in methods("admin")
+
+    busy = fresh_host.machine.run(paths.SSHD_HOOK, "unenroll")
+    fresh_host.machine.check("kill", str(supervisor))
+    fresh_host.machine.check("sh", "-c", f"while [ -e {paths.USERDB_SOCKET} ]; do sleep 0.1; done")
+    undone = fresh_host.machine.run(paths.SSHD_HOOK, "unenroll")
+
+    assert (busy.status, "stop its supervisor" in busy.err) == (1, True)
+    assert undone.status == 0, undone.err
+    assert "can continue: publickey,password" in methods(SERVICE)
+
+
+# --- texts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("group", "initgroups"),
+    [
+        ("files", "files"),
+        ("files systemd", "files"),
+        ("files sss", "files sss"),
+        ("files [SUCCESS=merge] systemd", "files"),
+        ("files [SUCCESS=merge] systemd ldap", "files [SUCCESS=merge] ldap"),
+        ("files systemd [NOTFOUND=return] ldap", "files ldap"),
+        ("systemd", "files"),
+    ],
+)
+def test_groups_of_everybody_are_not_asked_of_us(group: str, initgroups: str) -> None:
+    text = hostfiles.add_name_service(DEBIAN.replace("group:          files", f"group: {group}"))
+
+    found = dict(line.split(":", 1) for line in text.splitlines() if line[0] != "#")
+
+    assert found["initgroups"].split() == initgroups.split()
+    assert all("systemd" in found[name] for name in ("passwd", "group", "shadow"))
+
+
+databases = st.sampled_from(["passwd", "group", "shadow", "initgroups", "gshadow", "hosts"])
+sources = st.sampled_from(["files", "systemd", "sss", "ldap", "[NOTFOUND=return]", "# note"])
+rows = st.builds("{}: {}".format, databases, st.lists(sources, max_size=5).map(" ".join))
+
+
+@given(st.lists(rows | st.sampled_from(["", "# comment", "garbage"]), max_size=8))
+def test_the_name_services_file_comes_back_to_the_letter(lines: list[str]) -> None:
+    text = "".join(f"{line}\n" for line in lines)
+
+    added = hostfiles.add_name_service(text)
+
+    assert hostfiles.remove_name_service(added) == text
+    assert hostfiles.add_name_service(added) == added
+
+
+@pytest.mark.parametrize("has_shadow", [True, False])
+def test_pams_file_comes_back_to_the_letter(*, has_shadow: bool) -> None:
+    text = "# PAM\n@include common-auth\naccount    required     pam_nologin.so\nsession x y\n"
+
+    added = hostfiles.add_pam(text, 400_000, has_shadow=has_shadow)
+
+    lines = [line for line in added.splitlines() if line[0] != "#"]
+    assert lines[0].startswith("account [success=ignore default=1] pam_succeed_if.so")
+    assert lines[1] == f"account requisite pam_exec.so quiet stdout {paths.ACCOUNT}"
+    nologin = lines.index("account    required     pam_nologin.so")
+    assert ("uid >= 400000 uid <= 499999" in lines[nologin + 1]) is not has_shadow
+    assert not any(
+        word.startswith("[") for line in lines for word in line.split()[2:] if "=" in word
+    )
+    assert hostfiles.remove_pam(added) == text
+    assert hostfiles.add_pam(added, 400_000, has_shadow=has_shadow) == added
+
+
+def test_keywords_that_sshd_does_not_know_are_left_out() -> None:
+    old = hostfiles.drop_in(frozenset())
+    new = hostfiles.drop_in(frozenset({"persourcepenalties", "requiredrsasize"}), ["/a", "/b"])
+
+    assert "PerSource" not in old
+    assert "RSA" not in old
+    lines = [line for line in new.splitlines() if line[0] != "#"]
+    assert lines[:4] == [
+        "PerSourcePenalties authfail:0",
+        "HostCertificate /a",
+        "HostCertificate /b",
+        "Match User ?????????????-*--*",
+    ]
+
+
+# --- the command ----------------------------------------------------------------------------
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "sshd_hook.main", *arguments]
+    return subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+
+
+@pytest.mark.parametrize("name", ["", "enroll", "unenroll", "agent", "userdb", "status"])
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    shown = command(*name.split(), "--help")
+
+    assert shown.returncode == 0
+    assert f"Example: sshd-hook {name}" in " ".join(shown.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("nonsense",),
+        ("enroll",),
+        ("enroll", "--ca", "x"),
+        ("agent", "--twice"),
+        ("status", "x"),
+    ],
+)
+def test_a_wrong_command_line_is_status_2(arguments: tuple[str, ...]) -> None:
+    ended = command(*arguments)
+
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].startswith("sshd-hook")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://ca.acme.example", "not HTTPS"),
+        ("http://10.0.0.1:8000", "not HTTPS"),
+        ("http://127.0.0.1.evil.example", "not HTTPS"),
+        ("https://ca.acme.example", "--ca-file"),
+        ("ftp://127.0.0.1", "not the URL"),
+        ("127.0.0.1", "not the URL"),
+        ("http://127.0.0.1:99999999", "not the URL"),
+        ("", "not the URL"),
+    ],
+)
+def test_nobody_on_the_way_can_listen(fresh_host: Host, url: str, reason: str) -> None:
+    words = ("--ca", url, "--token", "secret-token", "--name", "ssh1")
+
+    ended = fresh_host.command("enroll", *words)
+
+    assert ended.status == 1
+    assert reason in ended.err
+    assert "secret-token" not in ended.err
+    assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", ["agent", "agent --once", "status", "userdb --supervise", "unenroll"]
+)
+def test_a_machine_that_is_no_host_says_so(fresh_host: Host, words: str) -> None:
+    ended = fresh_host.command(*words.split())
+
+    assert ended.status == 1
+    assert re.fullmatch("sshd-hook: .*not enrolled.*\n", ended.err)
+
+
+@pytest.mark.parametrize("words", ["agent", "status", "userdb --supervise", "unenroll"])
+def test_who_is_not_root_is_told_so(fresh_host: Host, words: str) -> None:
+    program = ("/usr/bin/python3", "-c", "from sshd_hook.main import main; main()", *words.split())
+    path = {"PYTHONPATH": "/opt/amrgate"}
+
+    ended = fresh_host.machine.run(*program, user="alice", environment=path)
+
+    assert (ended.status, ended.err) == (1, "sshd-hook: this needs root: run it with sudo\n")
+
+
+def test_status_says_what_is_obeyed_and_since_when(fresh_host: Host) -> None:
+    fresh_host.enroll()
+
+    shown = fresh_host.machine.run(paths.SSHD_HOOK, "status")
+    fresh_host.machine.check("rm", paths.FRESH)
+    stale = fresh_host.machine.run(paths.SSHD_HOOK, "status")
+
+    assert shown.status == 0
+    assert "version    1\n" in shown.out
+    assert "current    yes" in shown.out
+    assert URL in shown.out
+    assert stale.status == 1
+    assert "current    no" in stale.out
