@@ -67,12 +67,13 @@ class Answers(TypedDict):
     seconds: float
 
 
+Step = tuple[str, str, str, int | str]
+
+
 def probe(
-    machine: PrivateMachine,
-    steps: Sequence[tuple[str, str, str, int | str]],
-    server: tuple[str, ...] = (),
-) -> Answers:
-    """Take the steps on one connection to sshd, or to `server` as a program (`machine.probe`)."""
+    machine: PrivateMachine, *connections: Sequence[Step], server: tuple[str, ...] = ()
+) -> list[Answers]:
+    """Talk to sshd, or to `server` as a program, as `machine.probe` says."""
     words = (
         "env",
         "PYTHONPATH=/opt/amrgate",
@@ -80,5 +81,7 @@ def probe(
         "-m",
         "machine.probe",
     )
-    answers: Answers = json.loads(machine.check(*words, *server, stdin=json.dumps(steps)))
+    answers: list[Answers] = json.loads(
+        machine.check(*words, *server, stdin=json.dumps(connections))
+    )
     return answers

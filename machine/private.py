@@ -137,7 +137,7 @@ class PrivateMachine:
 
 def as_user(user: str, environment: Mapping[str, str]) -> tuple[str, ...]:
     """The words that make a command run as `user` in a login's environment and home."""
-    home = f"/home/{user}" if user in PERSONS else "/root"
+    home = {"root": "/root"}.get(user, f"/home/{user}" if user in PERSONS else "/")
     settings = [f"{name}={value}" for name, value in environment.items()]
     return (
         *("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--reset-env", "--"),

@@ -1,17 +1,20 @@
 """A client that asks sshd what no honest client would: certificates without keys, in any order.
 
-Run in the private machine as `python -m machine.probe`, with the steps of one connection as JSON
-on standard input: `[["query", user, blob, times], ["login", user, blob, key file], …]`, blobs in
-base64. Arguments are a program to talk to instead of port 22. It prints a JSON object: the answer to each step, the banners, the seconds it took.
+Run in the private machine as `python -m machine.probe`, with JSON on standard input: for each
+of some connections made at once, its steps: `[["query", user, blob, times], ["pause", "", "", path], ["login", user, blob,
+key file], …]`, blobs in base64. A pause makes the file `<path>.reached` and waits for `path`. Arguments are a program to talk to instead of port 22. It prints a JSON object for each: the answer to each step, the banners, the seconds it took.
 """
 
 import base64
 import json
+import logging
 import queue
 import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, ClassVar
 
 import paramiko
@@ -20,6 +23,7 @@ from paramiko.message import Message
 
 USERAUTH_REQUEST, USERAUTH_SUCCESS, USERAUTH_PK_OK = 50, 52, 60
 PATIENCE = 30  # seconds
+SOMEWHERE = "127.0.0.66"  # where the attackers are
 Step = tuple[str, str, str, Any]
 
 
@@ -99,9 +103,9 @@ class Dialogue:
 
 
 def connect(server: list[str]) -> socket.socket:
-    """Connect to port 22, or to a program that serves its standard input."""
+    """Connect to port 22 from somewhere else, or to a program that serves its standard input."""
     if not server:
-        return socket.create_connection(("127.0.0.1", 22))
+        return socket.create_connection(("127.0.0.1", 22), source_address=(SOMEWHERE, 0))
     ours, theirs = socket.socketpair()
     subprocess.Popen(
         server, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL
@@ -110,18 +114,31 @@ def connect(server: list[str]) -> socket.socket:
     return ours
 
 
+def pause(path: Path) -> None:
+    """Let the test change something before the next step."""
+    path.with_name(f"{path.name}.reached").touch()
+    while not path.exists():
+        time.sleep(0.01)
+
+
 def converse(steps: list[Step], server: list[str]) -> dict[str, Any]:
     """Take the steps on one connection, up to where it is closed."""
     transport = paramiko.Transport(connect(server))
-    transport.start_client(timeout=PATIENCE)
     dialogue = Dialogue(transport)
+    try:
+        transport.start_client(timeout=PATIENCE)
+    except (paramiko.SSHException, EOFError, OSError):
+        return {"answers": ["dropped"], "banners": [], "seconds": 0}
     transport.auth_handler = dialogue
     dialogue.begin()
     answers = []
     begin = time.monotonic()
     for kind, user, encoded, detail in steps:
         blob = base64.b64decode(encoded)
-        if kind == "query":
+        given = []
+        if kind == "pause":
+            pause(Path(detail))
+        elif kind == "query":
             given = [dialogue.query(user, blob) for _ in range(detail)]
         else:
             given = [dialogue.login(user, blob, paramiko.Ed25519Key.from_private_key_file(detail))]
@@ -133,5 +150,14 @@ def converse(steps: list[Step], server: list[str]) -> dict[str, Any]:
     return {"answers": answers, "banners": dialogue.banners, "seconds": seconds}
 
 
+def main() -> None:
+    """Hold all conversations at once, as `PerSourceMaxStartups` and its like expect it."""
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # a closed connection is an answer
+    connections = json.load(sys.stdin)
+    with ThreadPoolExecutor(len(connections)) as pool:
+        seen = list(pool.map(lambda steps: converse(steps, sys.argv[1:]), connections))
+    json.dump(seen, sys.stdout)
+
+
 if __name__ == "__main__":
-    json.dump(converse(json.load(sys.stdin), sys.argv[1:]), sys.stdout)
+    main()

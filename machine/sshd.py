@@ -11,10 +11,11 @@ LOG = "/var/log/sshd.log"
 PATIENCE = 10  # seconds
 
 
-def start_sshd(machine: PrivateMachine) -> None:
-    """Start the stock sshd, which then reads its configuration anew at each connection."""
+def start_sshd(machine: PrivateMachine, *settings: str) -> None:
+    """Start the stock sshd, with further settings such as "MaxStartups=300"."""
     machine.check("/usr/sbin/sshd", "-t")
-    machine.spawn("/usr/sbin/sshd", "-D", "-e", "-o", "LogLevel=VERBOSE", log=LOG)
+    options = [word for one in ("LogLevel=VERBOSE", *settings) for word in ("-o", one)]
+    machine.spawn("/usr/sbin/sshd", "-D", "-e", *options, log=LOG)
     deadline = time.monotonic() + PATIENCE
     while machine.run("ssh-keyscan", "-t", "ed25519", "127.0.0.1").out == "":
         if time.monotonic() > deadline:
@@ -22,10 +23,10 @@ def start_sshd(machine: PrivateMachine) -> None:
         time.sleep(0.02)
 
 
-def restart_sshd(machine: PrivateMachine) -> None:
+def restart_sshd(machine: PrivateMachine, *settings: str) -> None:
     """Make sshd read its configuration again; open connections stay."""
-    machine.check("sh", "-c", "kill $(cat /run/sshd.pid)")
-    start_sshd(machine)
+    machine.check("sh", "-c", "kill $(cat /run/sshd.pid); while [ -e /run/sshd.pid ]; do :; done")
+    start_sshd(machine, *settings)
 
 
 def make_keys(machine: PrivateMachine) -> dict[str, bytes]:
