@@ -66,8 +66,12 @@ def install(root: Path = Path("/"), python: str = PYTHON) -> None:
     new, old = library.with_name("lib.new"), library.with_name("lib.old")
     for folder in (new, old):
         shutil.rmtree(folder, ignore_errors=True)
-    _copy_package(new / "sshd_hook")
-    _compile(new, python)
+    try:
+        _copy_package(new / "sshd_hook")
+        _compile(new, python)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
     if library.exists():
         library.rename(old)
     new.rename(library)  # a login that comes right between the two is refused

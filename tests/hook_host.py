@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -143,7 +143,7 @@ class HookHost:
         )
         return Ran(ran.returncode, ran.stdout, ran.stderr, self.logged())
 
-    def ask(self, arguments: Sequence[str | bytes], **more: object) -> Ran:
+    def ask(self, arguments: Sequence[str] | Sequence[str | bytes], **more: object) -> Ran:
         """Run the principals command as sshd does, this process being sshd."""
         return self.run(paths.PRINCIPALS, *arguments, **more)  # type: ignore[arg-type]
 
@@ -151,6 +151,25 @@ class HookHost:
         """Take what is logged off the socket: whoever logs waits while ten lines lie there."""
         while line := self._log.recv(65536):
             self._lines.append(line.decode())
+
+    @contextmanager
+    def deaf_log(self) -> Iterator[None]:
+        """Put a log in place that takes nothing more: whoever writes to it waits."""
+        path, away = self.path("/dev/log"), self.path("/dev/log.away")
+        path.rename(away)
+        deaf = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        deaf.bind(str(path))
+        path.chmod(0o666)
+        self._end_of_log.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                self._end_of_log.sendto(b"x", str(path))
+        self._end_of_log.setblocking(True)
+        try:
+            yield
+        finally:
+            deaf.close()
+            away.rename(path)
 
     def logged(self) -> list[str]:
         """What was logged since this was last asked."""
@@ -195,13 +214,20 @@ def hook_host(_hook_hosts: dict[str, HookHost], hook_python: str) -> HookHost:
     return host
 
 
-@pytest.fixture(scope="session")
-def debian_hook_host(_hook_hosts: dict[str, HookHost]) -> HookHost:
-    """The host whose Python is the distribution's: for what takes long."""
-    python = "/usr/bin/python3"
-    return _hook_hosts.setdefault(python, HookHost(python))
+def code(ran: Ran) -> str:
+    """The stable code in the one line that was logged."""
+    (line,) = ran.logged
+    assert line.isprintable()
+    return line.split("code=")[1].split(" ")[0]
 
 
-def is_debian(python: str) -> bool:
-    """Whether an interpreter is the distribution's own."""
-    return python.startswith("/usr/bin/") and sys.platform == "linux"
+def lets_in(ran: Ran) -> bool:
+    return ran.status == 0 and ran.out.startswith(b"restrict,pty,agent-forwarding")
+
+
+def refuses(host: HookHost, ran: Ran, *codes: str) -> None:
+    """Nothing printed, nothing left, one line logged."""
+    assert (ran.out, ran.err) == (b"", b"")
+    assert ran.status == 1
+    assert code(ran) in codes
+    assert host.notes() == []

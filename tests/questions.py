@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from sshd_hook import bundle, freshness
@@ -9,7 +10,7 @@ from sshd_hook.bundle import BundleContent, ServiceRecord
 from sshd_hook.policy import CONTRIBUTOR, VIEWER, Requirement
 from sshd_hook.principals import Policy
 from sshd_hook.wire import b64
-from tests.certificates import ALICE, NOW, authority
+from tests.certificates import ALICE, NOW, authority, extensions, user_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,3 +90,15 @@ def arguments(
         b64(certificate.signature_key),
         b64(authority().certify(certificate) if blob is None else blob),
     ]
+
+
+def certified(amr: str = "mfa,otp,pwd", **changes: int) -> Certificate:
+    """A certificate that is good now."""
+    now = int(time.time())
+    fields = {"valid_after": now - 60, "valid_before": now + 3600} | changes
+    return user_certificate(extensions=extensions(amr=amr, auth_time=str(now - 60)), **fields)
+
+
+def good(name: str = SERVICE) -> list[str]:
+    """A question that is answered, now, by letting in, if the name is alice's."""
+    return arguments(certified(), name)
