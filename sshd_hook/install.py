@@ -26,11 +26,12 @@ sys.exit({function}())
 """
 
 # What `sshd_hook.joined` made is run, if it was made by the same Python; else it is only slower.
+# The library comes last in the path, because what is still to be imported is Python's.
 QUICK_LAUNCHER = """\
 #!{python} -IS
 import marshal, posix, sys
 
-sys.path.insert(0, "{library}")
+sys.path.append("{library}")
 try:
     fd = posix.open("{library}/at-login." + sys.implementation.cache_tag, posix.O_RDONLY)
     exec(marshal.loads(posix.read(fd, 1 << 20)))

@@ -17,13 +17,13 @@ PLACEHOLDER = "the modules"
 RUN = f"""
 for name, code in {PLACEHOLDER!r}:
     module = sys.modules[name] = type(sys)(name)
-    module.__path__ = [sys.path[0] + "/sshd_hook"]
+    module.__path__ = [sys.path[-1] + "/sshd_hook"]
     exec(code, module.__dict__)
 """
 
 
 def join(library: str, final: str) -> bytes:
-    """The modules as one marshalled code object; it needs `sys`, and the library first in its path."""
+    """The modules as one marshalled code object; it needs `sys`, and the library last in its path."""
     codes = []
     for name in MODULES:
         path = f"sshd_hook/{name[1:] or '__init__'}.py"
