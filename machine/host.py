@@ -122,6 +122,12 @@ class Host:
         self.machine.check("ssh", *words, "admin@ssh.acme.example", "true", user="admin")
         return time.monotonic() - begin
 
+    def start_user_database(self) -> None:
+        """Start it, and wait until names resolve."""
+        start_user_database(self.machine)
+        while self.machine.run("getent", "passwd", SERVICE).status:
+            time.sleep(0.05)
+
     def _statement(self, data: bytes, age: int) -> Freshness:
         issued_at = int(time.time()) - age
         return Freshness(
@@ -137,4 +143,9 @@ class Host:
 def set_up(machine: PrivateMachine) -> None:
     """Install the hook and start the user database, as `sshd-hook enroll` does without a CA."""
     machine.check(*PYTHON, "-m", "machine.enroll")
+    start_user_database(machine)
+
+
+def start_user_database(machine: PrivateMachine) -> None:
+    """What systemd does on a host that has it."""
     machine.spawn("/usr/lib/amrgate/sshd-hook", "userdb", "--supervise", log="/var/log/userdb.log")
