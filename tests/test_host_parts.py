@@ -42,7 +42,7 @@ TRACE = (
 @pytest.fixture
 def repaired(host: Host) -> Iterator[Host]:
     """The host, whose files are put back when the test has broken them."""
-    folders = " ".join((paths.PROGRAMS, paths.CONFIGURATION, paths.POLICY, paths.RUN))
+    folders = f"{paths.PROGRAMS} {paths.CONFIGURATION} {paths.POLICY} {paths.RUN}"
     host.machine.check("sh", "-c", f"tar -cpPf /run/backup {folders}")
     yield host
     host.machine.check("sh", "-c", f"rm -rf {folders}; tar -xpPf /run/backup")
