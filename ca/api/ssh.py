@@ -6,7 +6,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ca.errors import InvalidRequest, NotAuthenticated
+from ca.api.gate import bearer_token
+from ca.errors import InvalidRequest
 from ca.http import json_object
 from ca.issuance.draft import MAX_LIFETIME
 from ca.issuance.sign import Bearer
@@ -25,7 +26,7 @@ async def issue(request: Request) -> Response:
     """
     services: Services = request.app.state.services
     now = int(time.time())
-    text = _bearer(request.headers.get("authorization", ""))
+    text = bearer_token(request)
     token = verify_access_token(services.keys.token, services.settings.issuer, text, now)
     fields = json_object(await request.body())
     key = fields.get("key")
@@ -52,10 +53,3 @@ async def authority(services: Given) -> dict[str, list[str]]:
         "host_authorities": [public_line(services.keys.host_ca.public_key)],
         "host_patterns": list(services.settings.ssh_hosts),
     }
-
-
-def _bearer(header: str) -> str:
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise NotAuthenticated("Log in first: amrgate login.")
-    return token

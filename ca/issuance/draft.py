@@ -75,19 +75,17 @@ def host_certificate(
 
 
 def lifetime(asked: object, limits: tuple[int | None, ...]) -> int:
-    """How long a user certificate may live: what was asked for, or all that `limits` allow.
+    """How long a user certificate may live: what was asked for, as far as `limits` allow it.
 
-    `asked` is as it stood in the request, None where it did not; `limits` are in seconds, None
-    where there is none. More than is allowed is cut to that. Less than the shortest lifetime is
-    refused, since nobody shall get more than they asked for.
+    `asked` is as it stood in the request; `limits` are in seconds, None where there is none. More
+    than is allowed is cut to that. Less than the shortest lifetime is refused, since nobody shall
+    get more than they asked for.
 
     Raises:
         InvalidRequest: `asked` is no whole number of seconds, or too short.
     """
     allowed = min(limit for limit in (MAX_LIFETIME, *limits) if limit is not None)
     allowed = max(allowed, MIN_LIFETIME)
-    if asked is None:
-        return allowed
     if type(asked) is not int:  # True is an int to isinstance
         raise InvalidRequest("The lifetime must be a whole number of seconds.")
     if asked < MIN_LIFETIME:

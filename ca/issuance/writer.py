@@ -62,6 +62,7 @@ class Writer:
         self._book: Book | None = None
         self._waiting: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._outcomes: deque[Outcome] = deque(maxlen=MAX_OUTCOMES)
+        self._open = 0  # intents of which the outcome is still to come
         self._delay: float = OUTCOME_DELAY
         self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
         self._thread.start()
@@ -105,7 +106,7 @@ class Writer:
         """What waits by now, and whether there will be more."""
         batch: list[Waiting] = []
         try:
-            item = self._waiting.get(timeout=self._delay if self._outcomes else SWEEP_EVERY)
+            item = self._waiting.get(timeout=self._delay if self._open else SWEEP_EVERY)
             while item is not None:
                 batch.append(item)
                 if len(batch) == MAX_BATCH:
@@ -135,6 +136,7 @@ class Writer:
             _refuse(batch, error)
         else:
             self._delay = OUTCOME_DELAY
+            self._open += len(intents) - len(outcomes)
             for _, done in batch:
                 done.set_result(None)
 
