@@ -109,8 +109,14 @@ def _serve() -> None:
             " or `sshd-hook userdb --supervise` where there is no systemd"
         ) from None
     notifier = service.Notifier()
+    place = service.Place(paths.USERDB_SOCKET)
+
+    def alive() -> None:
+        notifier.alive()
+        place.leave_when_taken()
+
     notifier.ready()
-    userdb.serve(listener, userdb.Book(paths.UIDS, paths.HOMES), notifier.alive)
+    userdb.serve(listener, userdb.Book(paths.UIDS, paths.HOMES), alive)
 
 
 def _supervise() -> None:

@@ -58,3 +58,21 @@ class Notifier:
         if self._address:
             with contextlib.suppress(OSError):  # the next one will be heard, or the watchdog bites
                 self._socket.sendto(words, self._address)
+
+
+class Place:
+    """A listening socket's place in the file system, which a successor may have taken."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._inode: "int | None" = None
+
+    def leave_when_taken(self) -> None:
+        """End this process once nobody can find it any more: its supervisor was killed before."""
+        try:
+            inode = os.stat(self._path).st_ino
+        except FileNotFoundError:
+            inode = None
+        if self._inode not in (None, inode):
+            sys.exit(0)
+        self._inode = inode

@@ -53,9 +53,9 @@ class Supervisor:
 
     def start(self) -> None:
         """Start a user database on a new socket and wait until it answers."""
-        self._remove_socket()
         # The path appears when somebody already listens: a look-up must not find it refused.
-        new = f"{self._path}.new"
+        folder, name = os.path.split(self._path)
+        new = os.path.join(folder, f".{name}.new")  # the name service looks at no hidden ones
         with contextlib.suppress(FileNotFoundError):
             os.unlink(new)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
