@@ -21,7 +21,7 @@ import pyotp
 import pytest
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 from starlette.testclient import TestClient
 
 from ca.app import create_app, open_services
@@ -31,7 +31,16 @@ from ca.keys.files import FileSigner
 from ca.settings import Settings
 from ca.store import people, schema
 from ca.store.engine import open_engine, writing
-from ca.store.tables import totp_credentials, users
+from ca.store.tables import (
+    attempts,
+    authorization_codes,
+    browser_sessions,
+    grant_sessions,
+    refresh_tokens,
+    totp_credentials,
+    totp_enrolments,
+    users,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,6 +165,29 @@ def wind_back(services: Services, person: Person) -> None:
         )
 
 
+def pass_time(services: Services, seconds: int) -> None:
+    """Make everything that has happened happen `seconds` earlier."""
+    moments = {
+        browser_sessions: ("created_at", "seen_at"),
+        grant_sessions: ("created_at", "seen_at", "expires_at"),
+        authorization_codes: ("expires_at", "used_at"),
+        refresh_tokens: ("issued_at", "used_at"),
+        attempts: ("last_at",),
+        totp_enrolments: ("issued_at",),
+        totp_credentials: ("confirmed_at",),
+    }
+    with writing(services.engine) as connection:
+        for table, names in moments.items():
+            connection.execute(
+                update(table).values({name: table.c[name] - seconds for name in names})
+            )
+        for table in (browser_sessions, grant_sessions, authorization_codes):
+            key = next(iter(table.primary_key))
+            for identity, proofs in connection.execute(select(key, table.c.proofs)).all():
+                older = [{**proof, "at": proof["at"] - seconds} for proof in proofs]
+                connection.execute(update(table).where(key == identity).values(proofs=older))
+
+
 class Browser:
     """Follows links and fills in forms, as a browser does, and says where its forms came from."""
 
@@ -253,6 +285,20 @@ class Client:
                 **changed,
             }
         )
+
+    def api(self, method: str, path: str, token: str, json: object = None) -> Response:
+        """A call of the API with an access token."""
+        http = TestClient(create_app(self.services), base_url=ISSUER)
+        headers = {"authorization": f"Bearer {token}"}
+        response: Response = http.request(method, path, headers=headers, json=json)
+        return response
+
+    def tokens(self, person: Person) -> dict[str, str]:
+        """The tokens of a whole login in a browser of its own."""
+        answer = self.exchange(self.log_in(Browser(self.services), person))
+        assert answer.status_code == 200, answer.text
+        tokens: dict[str, str] = answer.json()
+        return tokens
 
     def token(self, **form: str) -> Response:
         http = TestClient(create_app(self.services), base_url=ISSUER)

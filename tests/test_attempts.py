@@ -1,0 +1,156 @@
+"""Guessing: counted before it is checked, over everything that one can guess."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ca.errors import CAError, TooManyAttempts
+from ca.identity import accounts, attempts, passwords
+from ca.store import attempts as store
+from ca.store.attempts import Count
+from ca.store.engine import open_engine, reading
+from tests.test_totp import at_once
+from tests.web import PASSWORD, Browser, add_person, pass_time
+
+if TYPE_CHECKING:
+    from ca.services import Services
+
+
+@pytest.mark.parametrize(
+    ("failures", "ago", "wait"),
+    [
+        (0, 0, 0),
+        (4, 0, 0),
+        (5, 0, 1),
+        (5, 1, 0),
+        (8, 3, 5),
+        (16, 0, 2048),
+        (99, 0, 3600),
+        (99, 3600, 0),
+        (100, 10**6, 3600),
+    ],
+)
+def test_waits_grow_and_a_hundred_are_the_end(failures: int, ago: int, wait: int) -> None:
+    assert attempts.seconds_to_wait(Count(failures, 10**9 - ago), 10**9) == wait
+
+
+def count(services: Services, subject: str) -> int:
+    with reading(services.engine) as connection:
+        return store.find_count(connection, subject).failures
+
+
+DIES = """
+import os, signal, sys
+from ca.identity import accounts, passwords
+from ca.store.engine import open_engine
+passwords.is_right = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+accounts.check_password(open_engine(sys.argv[1]), "bob", "a guess", int(sys.argv[2]))
+"""
+
+
+@pytest.mark.attack(117)
+def test_a_process_that_is_killed_while_it_checks_has_counted(services: Services) -> None:
+    bob = add_person(services, "bob")
+    url, now = services.settings.database, str(int(time.time()))
+    killed = subprocess.run(
+        [sys.executable, "-c", DIES, url, now], check=False, timeout=60, capture_output=True
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert count(services, bob.id) == 1
+
+
+@pytest.mark.attack(117)
+def test_an_error_while_it_checks_has_counted(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = add_person(services, "bob")
+
+    def fail(*_: object) -> bool:
+        raise MemoryError
+
+    monkeypatch.setattr(passwords, "is_right", fail)
+    with pytest.raises(MemoryError):
+        accounts.check_password(services.engine, "bob", "a guess", int(time.time()))
+    assert count(services, bob.id) == 1
+
+
+@pytest.mark.attack(117)
+def test_attempts_at_once_on_two_nodes_are_all_counted(services: Services) -> None:
+    bob = add_person(services, "bob")
+    nodes = [services.engine, open_engine(services.settings.database)]
+    now = int(time.time())
+    outcomes = at_once([partial(attempts.admit, nodes[n % 2], bob.id, now) for n in range(8)])
+    nodes[1].dispose()
+    admitted = outcomes.count(None)
+    assert admitted == count(services, bob.id) == attempts.FREE
+    assert all(isinstance(one, TooManyAttempts) for one in outcomes if one is not None), outcomes
+
+
+@pytest.mark.attack(118)
+def test_guesses_of_every_kind_share_one_budget(services: Services) -> None:
+    bob = add_person(services, "bob", app=True)
+    seal = services.keys.seal
+    nodes = [services.engine, open_engine(services.settings.database)]
+    now = int(time.time())
+    admitted = 0
+    for guess in range(300):
+        now += attempts.MAX_WAIT  # nobody is more patient
+        node = nodes[guess % 2]
+        try:
+            if guess % 50 == 0:
+                accounts.check_password(node, "BOB@acme.example", "a guess", now)
+            elif guess % 2:
+                accounts.check_code(node, seal, bob.id, "a0b1c2d3e4f5g6h7", now)
+            else:
+                accounts.check_code(node, seal, bob.id, f"{guess:06}"[:5], now)
+        except TooManyAttempts:
+            continue
+        except CAError:
+            admitted += 1
+    nodes[1].dispose()
+    assert admitted == attempts.MAX_FAILURES
+    with pytest.raises(TooManyAttempts):
+        accounts.check_password(services.engine, "bob", PASSWORD, now + attempts.MAX_WAIT)
+
+
+@pytest.mark.attack(118)
+def test_the_right_password_between_wrong_codes_forgets_nothing(services: Services) -> None:
+    bob = add_person(services, "bob", app=True)
+    for guessed in range(1, 4):
+        browser = Browser(services)  # each guess in a session of its own
+        page = browser.submit(browser.get("/login"), username="bob", password=PASSWORD)
+        assert "That is not" not in browser.submit(page, code="000000").text
+        assert count(services, bob.id) == guessed
+    browser.log_in(page, bob)
+    assert count(services, bob.id) == 0, "a whole login"
+
+
+def test_a_person_is_told_how_long_to_wait(services: Services) -> None:
+    bob = add_person(services, "bob", app=True)
+    now = int(time.time())
+    for guess in range(8):
+        attempts.admit(services.engine, bob.id, now - 1000 + 100 * guess)
+    attempts.admit(services.engine, bob.id, now)
+    browser = Browser(services)
+    page = browser.submit(browser.get("/login"), username="bob", password=PASSWORD)
+    assert page.status_code == 429
+    assert "Too many attempts. Try again in" in page.text
+    pass_time(services, 3600)
+    assert "Enter your code" in browser.submit(page, username="bob", password=PASSWORD).text
+
+
+def test_counts_of_unknown_names_do_not_pile_up(services: Services) -> None:
+    old, new = attempts.of_name("nobody"), attempts.of_name("no one")
+    bob = add_person(services, "bob")
+    now = int(time.time())
+    for subject in (old, bob.id):
+        attempts.admit(services.engine, subject, now - 2 * attempts.NAME_KEPT)
+    attempts.admit(services.engine, new, now)
+    assert [count(services, subject) for subject in (old, new, bob.id)] == [0, 1, 1]
