@@ -141,8 +141,8 @@ def is_max_age(seconds: int) -> bool:
 
 
 def in_order(amr: "Iterable[str]") -> "tuple[str, ...]":
-    """`mfa` first, the rest in byte order."""
-    return tuple(sorted(amr, key=lambda value: (value != "mfa", value)))
+    """`mfa` first, then the logins, in byte order, which is both: they all begin with `sso:`."""
+    return tuple(sorted(amr))
 
 
 def _required_amr(requirement: Requirement, claims: Claims) -> "tuple[str, ...]":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import resource
 import subprocess
+import sys
 import tracemalloc
 from typing import TYPE_CHECKING
 
@@ -523,17 +524,31 @@ def test_a_fingerprint_is_what_ssh_keygen_shows(tmp_path: Path) -> None:
         assert keygen("-l", "-f", path).split()[1] == fingerprint(subject_key(key_type))
 
 
+def test_a_fingerprint_needs_no_openssl_and_can_do_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = subject_key("ssh-ed25519")
+    alone = fingerprint(key)
+    for module in ("_sha2", "_sha256"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert fingerprint(key) == alone
+
+
+def test_a_session_without_a_handle_has_an_empty_one() -> None:
+    certificate, _, _ = parse(certify(extensions=extensions(session=None)))
+    assert not session_handle(certificate)
+
+
 READ = """
 import sys
 sys.path.insert(0, {root!r})
-from sshd_hook.certificate import check_fields, claims_of, display_name, parse
+from sshd_hook.certificate import check_fields, claims_of, display_name, fingerprint, parse
 from sshd_hook.wire import WireError, unb64
 for line in sys.stdin:
     try:
         certificate, _, _ = parse(unb64(line[:-1]))
         check_fields(certificate)
         claims = claims_of(certificate)
-        print(sorted(claims.amr), claims.auth_time, certificate.serial, ascii(display_name(certificate)))
+        shown = (ascii(display_name(certificate)), fingerprint(certificate.public_key))
+        print(sorted(claims.amr), claims.auth_time, certificate.serial, *shown)
     except WireError as error:
         print(error)
 """
@@ -560,4 +575,5 @@ def _described(blob: bytes) -> str:
     except WireError as error:
         return str(error)
     name = ascii(display_name(certificate))
-    return f"{sorted(claims.amr)} {claims.auth_time} {certificate.serial} {name}"
+    key = fingerprint(certificate.public_key)
+    return f"{sorted(claims.amr)} {claims.auth_time} {certificate.serial} {name} {key}"

@@ -237,6 +237,12 @@ def test_the_whole_requirement_is_told_and_the_missing_part_in_order() -> None:
     assert answer.missing == ("mfa", "sso:b", "max_age", "device")
 
 
+def test_nobody_is_exempt_and_no_way_is_known_unless_it_is_said() -> None:
+    assert not Access(CONTRIBUTOR, CONTRIBUTOR).exempt
+    assert not Claims(frozenset(), NOW).via
+    assert not Requirement().device
+
+
 def test_an_exempt_service_user_shows_nothing_but_needs_its_role() -> None:
     access = Access(CONTRIBUTOR, CONTRIBUTOR, exempt=True)
     asked = requirement("mfa", max_age=300)
