@@ -117,7 +117,8 @@ async def get_policy(
 
     After `wait` seconds without a change, the word that what the host has is still current.
     """
-    await delivery.watch.wait_for_other(version, min(wait, MAX_WAIT))
+    if wait:
+        await delivery.watch.wait_for_other(version, min(wait, MAX_WAIT))
     return await run_in_threadpool(_answer, services, delivery.policies, host.id, version)
 
 

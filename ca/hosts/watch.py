@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-INTERVAL = 0.1  # seconds: a change is to be obeyed within one, and this is a read of one row
+INTERVAL = 0.05  # seconds: a change is to be obeyed within one, and this is a read of one row
 
 
 class Watch:
@@ -28,36 +29,47 @@ class Watch:
     def __init__(self, read_version: Callable[[], int]) -> None:
         """Watch what `read_version` returns; it runs in a thread and may block there."""
         self._read = read_version
+        self._turns = itertools.count()
+        self._turn = -1  # of the question whose answer is the newest
         self._version = 0
         self._changed = asyncio.Event()
         self._waiting = 0
         self._task: asyncio.Task[None] | None = None
 
     async def wait_for_other(self, version: int, seconds: float) -> None:
-        """Return as soon as the version is not `version`, or after `seconds`."""
+        """Return as soon as the version is not `version`, or after `seconds`.
+
+        Raises:
+            SQLAlchemyError: the database cannot be asked now.
+        """
         self._waiting += 1
         try:
+            # What was seen last may be older than what the one who waits has seen elsewhere.
+            await self._ask()
             if self._task is None or self._task.done():
                 self._task = asyncio.create_task(self._follow())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    while self._version in (0, version):
+                    while self._version == version:
                         await self._changed.wait()
         finally:
             self._waiting -= 1
 
     async def _follow(self) -> None:
-        # What was seen last may have changed since anybody waited.
-        self._version = 0
         while self._waiting:
+            await asyncio.sleep(INTERVAL)
             try:
-                version = await run_in_threadpool(self._read)
+                await self._ask()
             except SQLAlchemyError as error:
                 # Who waits is told when they ask again; until then the database may be back.
                 log.warning("watch", error=type(error).__name__)
-            else:
-                if version != self._version:
-                    self._version = version
-                    self._changed.set()
-                    self._changed = asyncio.Event()
-            await asyncio.sleep(INTERVAL)
+
+    async def _ask(self) -> None:
+        turn = next(self._turns)
+        version = await run_in_threadpool(self._read)
+        if turn > self._turn:  # answers may overtake each other
+            self._turn = turn
+            if version != self._version:
+                self._version = version
+                self._changed.set()
+                self._changed = asyncio.Event()
