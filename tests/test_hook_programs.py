@@ -186,10 +186,14 @@ def test_a_terminal_as_standard_input_is_not_waited_for(hook_host: HookHost) -> 
 
 
 @pytest.mark.attack(40)
-@pytest.mark.parametrize(
-    "shell",
-    ['exec "$@" >&-', 'exec "$@" <&- >&- 2>&-', 'exec "$@" >&- 2>&-', 'ulimit -n 3; exec "$@"'],
-)
+@pytest.mark.parametrize("shell", ['exec "$@" >&-', 'exec "$@" <&- >&- 2>&-', 'exec "$@" >&- 2>&-'])
+def test_without_standard_output_no_file_is_taken_for_it(hook_host: HookHost, shell: str) -> None:
+    ran = hook_host.run("/bin/sh", "-c", shell, "sh", paths.PRINCIPALS, *good())
+    refuses(hook_host, ran, "no_verdict_folder")
+
+
+@pytest.mark.attack(40)
+@pytest.mark.parametrize("shell", ['ulimit -n 3; exec "$@"', 'ulimit -n 4; exec "$@"'])
 def test_without_a_descriptor_to_answer_on_there_is_no_verdict(
     hook_host: HookHost, shell: str
 ) -> None:
@@ -219,6 +223,57 @@ def test_a_full_pipe_is_not_waited_for(hook_host: HookHost) -> None:
         "allowed",
         "not_answered",
     ]
+
+
+@pytest.mark.attack(40)
+def test_a_line_that_is_taken_only_in_part_is_no_answer(hook_host: HookHost) -> None:
+    many = tuple(f"host{number}.internal.example:{number}" for number in range(1, 250))
+    service = record()
+    service.forwards = many
+    hook_host.set_policy(content(service))
+    reading, writing = os.pipe()
+    room = fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)
+    os.write(writing, b"x" * (room - 4096))
+    try:
+        ran = hook_host.ask(good(), stdout=writing)
+    finally:
+        os.close(writing)
+        os.close(reading)
+    assert ran.status == 1
+    assert hook_host.notes() == []
+
+
+def test_the_descriptor_that_it_answers_on_is_left_as_it_was(hook_host: HookHost) -> None:
+    reading, writing = os.pipe()
+    try:
+        assert hook_host.ask(good(), stdout=writing).status == 0
+        assert os.get_blocking(writing)
+    finally:
+        os.close(writing)
+        os.close(reading)
+
+
+BROKEN = """
+import sys
+sys.path.append("/usr/lib/amrgate/lib")
+from sshd_hook import principals
+def broken(arguments, now):
+    raise RuntimeError("secret")
+principals._run = broken
+principals.main()
+"""
+
+
+def test_a_mistake_of_ours_is_one_line_in_the_log(hook_host: HookHost, hook_python: str) -> None:
+    ran = hook_host.run(hook_python, "-IS", "-c", BROKEN, *good())
+    refuses(hook_host, ran, "internal")
+    assert ran.logged[0].endswith("code=internal error=RuntimeError")
+
+
+def test_the_log_names_the_service_if_it_is_one(hook_host: HookHost) -> None:
+    ran = hook_host.ask(arguments(certified(valid_before=1)))
+    assert f" code=not_valid_now service={SERVICE} reason=" in ran.logged[0]
+    assert "service=" not in hook_host.ask(good("root")).logged[0]
 
 
 @pytest.mark.attack(40)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sshd_hook import freshness, policy, refuse, verdict
 from sshd_hook.bundle import ServiceRecord
 from sshd_hook.certificate import HOST as HOST_CERTIFICATE
-from sshd_hook.certificate import Certificate, claims_of, fingerprint, parse
+from sshd_hook.certificate import MAX_BLOB, Certificate, claims_of, fingerprint, parse
 from sshd_hook.policy import CONTRIBUTOR, Access, Requirement, decide
 from sshd_hook.principals import Answer, DeniedError, Policy, answer_to
 from sshd_hook.refusal import render, to_fields
@@ -72,6 +72,7 @@ def code_of(words: list[str], now: int = NOW, policy: Callable[[], Policy] | Non
     with pytest.raises(DeniedError) as denied:
         answer_to(words, now, policy or pytest.fail)
     assert denied.value.reason.isprintable()
+    assert str(denied.value) == denied.value.reason
     return denied.value.code
 
 
@@ -88,6 +89,13 @@ def test_whoever_may_come_in_does_with_what_the_service_grants() -> None:
     assert answer.line == f"{LETS_IN},{opens} {ALICE}\n"
     assert answer.code == "allowed"
     assert answer.ending == verdict.ALLOWED
+
+
+def test_the_log_says_who_came_to_what_and_what_was_missing() -> None:
+    who = {"user": ALICE, "serial": "7730941132800000001", "session": HANDLE}
+    assert ask().details == {"service": SERVICE, **who}
+    weak = user_certificate(extensions=extensions(amr="pwd", auth_time=str(NOW - 3601)))
+    assert ask(weak, GUARDED).details == {"service": GUARDED, **who, "missing": "mfa,max_age"}
 
 
 def test_networks_are_for_sshd_to_compare() -> None:
@@ -211,6 +219,23 @@ GOOD = arguments(user_certificate())
 )
 def test_arguments_of_another_shape_are_no_question(words: list[str]) -> None:
     assert code_of(words) in {"bad_arguments", "other_name", "bad_certificate", "disagreement"}
+
+
+@pytest.mark.attack(29)
+@pytest.mark.parametrize(
+    ("size", "code"),
+    [(MAX_BLOB + 1, "bad_certificate"), (MAX_BLOB + 2, "bad_arguments"), (98_303, "bad_arguments")],
+)
+def test_what_is_too_long_for_a_certificate_is_not_even_decoded(size: int, code: str) -> None:
+    assert code_of([*GOOD[:6], b64(b"x" * size)]) == code
+
+
+@pytest.mark.parametrize("uid", ["1", "4294967295", "1234567890"])
+def test_every_uid_is_one(uid: str) -> None:
+    words = arguments(user_certificate(), uid=uid)
+    assert answer_to(words, NOW, POLICY).code == "allowed"
+    assert code_of([*words[:1], uid + "x", *words[2:]]) == "bad_arguments"
+    assert code_of([*words[:1], uid.rjust(11, "0"), *words[2:]]) == "bad_arguments"
 
 
 @pytest.mark.parametrize(
