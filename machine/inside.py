@@ -27,6 +27,11 @@ IFF_UP_RUNNING = 0x41
 LAST_SYSTEM_UID = 999
 NOBODY = 65534
 PERSONS = {"alice": 1001, "bob": 1002, "carol": 1003, "mallory": 1004, "admin": 1005}
+COMMANDS = {
+    "amrgate": "ca.client.main",
+    "amrgate-ca": "ca.ops.main",
+    "sshd-hook": "sshd_hook.main",
+}
 NAMES = "127.0.0.1 localhost ssh.acme.example ca.acme.example\n"
 
 
@@ -36,6 +41,7 @@ def main(checkout: str) -> None:
     private_devices()
     private_accounts()
     private_ssh()
+    private_commands()
     bring_loopback_up()
     signal.signal(signal.SIGCHLD, reap)
     log = syslog_socket()
@@ -144,6 +150,13 @@ def private_ssh() -> None:
     subprocess.run(
         ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "host", "-f", key), check=True
     )
+
+
+def private_commands() -> None:
+    """The project's commands, for everybody: the checkout may be where only root can go."""
+    for name, module in COMMANDS.items():
+        python = f"PYTHONPATH={CHECKOUT} exec {CHECKOUT}/.venv/bin/python -m {module}"
+        write(f"/usr/local/bin/{name}", f'#!/bin/sh\n{python} "$@"\n', 0o755)
 
 
 def write(path: str, text: str, mode: int = 0o644) -> None:

@@ -51,3 +51,7 @@ def main() -> None:
     Example: amrgate-ca init --issuer https://ca.acme.example
     """
     os.umask(0o077)  # whatever we make, keys and database, is ours alone
+
+
+if __name__ == "__main__":
+    main(prog_name="amrgate-ca")

@@ -1,0 +1,105 @@
+"""The demo's company: its CA, its host with a stock sshd, and its people at their keyboards."""
+
+import json
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+from demo.stage import DemoError, Stage
+from machine.clients import HOST
+from machine.private import CHECKOUT
+from machine.sshd import start_sshd
+
+CA = "http://127.0.0.1:8022"
+EXAMPLE = f"{CHECKOUT}/examples/acme.toml"
+PEOPLE = ("alice", "bob", "carol", "mallory")
+PASSPHRASE = "/root/passphrase"  # noqa: S105 -- a path
+SSHD_HOOK = "/usr/lib/amrgate/sshd-hook"
+LOG = "/var/log/amrgate.log"
+PATIENCE = 20  # seconds until a daemon answers
+
+
+class Company:
+    """What the people have and know; everything else is in the machine."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._machine = stage.machine
+        self._passwords = {name: secrets.token_urlsafe(12) for name in PEOPLE}
+        self._apps: dict[str, Any] = dict.fromkeys(PEOPLE)
+        self._service = 0
+
+    def found(self) -> None:
+        """Make the CA, start it, let a host join, and start its sshd."""
+        stage = self._stage
+        self._secret(PASSPHRASE, secrets.token_urlsafe(24))
+        self.write("/root/acme.toml", Path(EXAMPLE).read_text())
+        where = ("--issuer", CA, "--ssh-host", HOST)
+        stage.run("root", "amrgate-ca", "init", "--passphrase-file", PASSPHRASE, *where)
+        stage.run("root", "amrgate-ca", "apply", "acme.toml")
+        for name, password in self._passwords.items():
+            self._secret(f"/root/{name}", password)
+            self._machine.check("amrgate-ca", "user", "password", name, "--from-file", name)
+        stage.say("Each of the four got a password of their own: amrgate-ca user password NAME")
+        self._machine.check("touch", "note", user="alice")
+        self.start_ca()
+        token = stage.run("root", "amrgate-ca", "host", "token", HOST)
+        stage.run("root", *token.out.split(), shown="sshd-hook enroll … (that line)")
+        for daemon in ("userdb --supervise", "agent"):
+            self._spawn(f"sshd-hook {daemon}", SSHD_HOOK, *daemon.split())
+        start_sshd(self._machine)
+        stage.say(f"Debian's own sshd now listens as {HOST}, UsePAM yes, with the hook.")
+
+    def start_ca(self) -> None:
+        """Start the service, and wait until it answers."""
+        words = ("amrgate-ca", "serve", "--passphrase-file", PASSPHRASE)
+        self._service = self._spawn("amrgate-ca serve", *words)
+        deadline = time.monotonic() + PATIENCE
+        while not self._is_up():
+            if time.monotonic() > deadline:
+                raise DemoError("The CA does not answer.")
+            time.sleep(0.05)
+
+    def stop_ca(self) -> None:
+        """Stop the service, as `systemctl stop` does."""
+        self._stage.run("root", "kill", str(self._service), shown="kill %1    # the CA")
+        while self._is_up():
+            time.sleep(0.05)
+
+    def log_in(self, person: str, *words: str) -> None:
+        """`amrgate login`: the person fills in the page."""
+        self._stage.log_in(person, words, lambda url: self._browse(person, "login", url))
+
+    def set_up_app(self, person: str) -> None:
+        """The person sets up an authenticator app on the page of the CA."""
+        self._browse(person, "security", CA)
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file of the machine's root."""
+        self._machine.path(path).write_text(text)
+
+    def _is_up(self) -> bool:
+        connect = "exec 3<>/dev/tcp/127.0.0.1/8022"
+        return self._machine.run("bash", "-c", connect).status == 0
+
+    def _secret(self, path: str, text: str) -> None:
+        file = self._machine.path(path)
+        file.touch(0o600)
+        file.write_text(f"{text}\n")
+
+    def _spawn(self, shown: str, *words: str) -> int:
+        self._stage.run("root", "true", shown=f"{shown} &")
+        return self._machine.spawn(*words, log=LOG)
+
+    def _browse(self, person: str, page: str, url: str) -> None:
+        wish = {
+            "page": page,
+            "url": url,
+            "username": person,
+            "password": self._passwords[person],
+            "app": self._apps[person],
+        }
+        words = ("env", "PYTHONPATH=/opt/amrgate", "/opt/amrgate/.venv/bin/python")
+        command = (*words, "-m", "demo.browser")
+        self._apps[person] = json.loads(self._machine.check(*command, stdin=json.dumps(wish)))
