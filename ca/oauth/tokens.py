@@ -11,6 +11,7 @@ import uuid
 from dataclasses import dataclass
 
 import jwt
+import jwt.utils
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -125,6 +126,14 @@ def _check_header(token: str, kid: str) -> None:
         raise jwt.InvalidTokenError("another kind of token, or another key")
     if "crit" in header or "b64" in header:
         raise jwt.InvalidTokenError("an extension that we do not know")
+    for part in token.split(".")[:2]:
+        json.loads(jwt.utils.base64url_decode(part), object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> None:
+    # Two parsers may each take another of two claims of one name.
+    if len(dict(pairs)) != len(pairs):
+        raise jwt.InvalidTokenError("a name stands twice")
 
 
 def _read(claims: dict[str, object], now: int) -> AccessToken:
