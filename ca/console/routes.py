@@ -172,7 +172,7 @@ def take_consent(services: Given, request: Request, form: Form) -> Response:
 def show_logout(services: Given, request: Request) -> Response:
     """Asks whether to log out."""
     session = session_of(services, request, int(time.time()))
-    return show("logout.html", user=session.user if session else None)
+    return show("logout.html", user=None, known=session.user if session else None)
 
 
 @router.post("/logout")
@@ -182,7 +182,7 @@ def take_logout(services: Given, request: Request) -> Response:
     session = session_of(services, request, now)
     if session is not None:
         sessions.log_out(services.engine, session, now)
-    response = show("logout.html", user=None)
+    response = show("logout.html", user=None, known=None)
     clear_cookie(services.settings, response)
     return response
 
