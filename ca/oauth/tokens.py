@@ -121,19 +121,25 @@ def jwks(key: FileSigner) -> dict[str, list[dict[str, str]]]:
 def _check_header(token: str, kid: str) -> None:
     if len(token) > MAX_LENGTH:
         raise jwt.InvalidTokenError("too long")
-    header = jwt.get_unverified_header(token)
+    # Read here once; PyJWT, which is stricter about the form, reads both again below.
+    header, _payload = (
+        json.loads(jwt.utils.base64url_decode(part), object_pairs_hook=_unique)
+        for part in token.split(".")[:2]
+    )
+    if not isinstance(header, dict):
+        raise jwt.InvalidTokenError("the header is no object")
     if header.get("typ") != TYPE or header.get("alg") != ALGORITHM or header.get("kid") != kid:
         raise jwt.InvalidTokenError("another kind of token, or another key")
     if "crit" in header or "b64" in header:
         raise jwt.InvalidTokenError("an extension that we do not know")
-    for part in token.split(".")[:2]:
-        json.loads(jwt.utils.base64url_decode(part), object_pairs_hook=_unique)
 
 
-def _unique(pairs: list[tuple[str, object]]) -> None:
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     # Two parsers may each take another of two claims of one name.
-    if len(dict(pairs)) != len(pairs):
+    found = dict(pairs)
+    if len(found) != len(pairs):
         raise jwt.InvalidTokenError("a name stands twice")
+    return found
 
 
 def _read(claims: dict[str, object], now: int) -> AccessToken:
