@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import statistics
+import subprocess
 import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +16,13 @@ from sshd_hook.bundle import BundleContent, ServiceRecord
 from sshd_hook.install import PYTHON
 from sshd_hook.policy import CONTRIBUTOR, Requirement
 from tests.certificates import ALICE, authority, extensions, user_certificate
-from tests.hook_host import HookHost
+from tests.hook_host import HOOK_ID, HookHost
 from tests.questions import DAY, HOST, SERVICE, arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 RUNS = 600
-ROUNDS = 30  # in which each bundle takes its turn
 FEW, MANY = 10, 1_000_000
 LIST_MEMBERS = 5
 SERVICES_IN_A_LIST = 4
@@ -31,48 +32,60 @@ BARE = (PYTHON, "-IS", "-c", "pass")
 
 def measure() -> list[Figure]:
     """`hook_ratio` and `hook_flat_ratio`."""
-    host = HookHost(PYTHON)
-    try:
-        host.set_policy(_content(FEW))
-        bare, run = _times(host, BARE, _ask())
-        few, many = _few_and_many(host)
-    finally:
-        host.stop()
-    base = statistics.median(bare)
+    with ExitStack() as stack:
+        few, many = (stack.enter_context(_spawner(services)) for services in (FEW, MANY))
+        ask = _ask()
+        bare, run = _in_turn((few, BARE), (few, ask))
+        with_few, with_many = _in_turn((few, ask), (many, ask))
     return [
-        Figure(
-            "hook_ratio",
-            round(statistics.median(run) / base, 3),
-            "ratio",
-            Yardstick("python3 -IS -c pass, ms", round(base, 3)),
-            RUNS,
-            round(spread([time / base for time in run]), 3),
-        ),
-        Figure(
-            "hook_flat_ratio",
-            round(statistics.median(many) / statistics.median(few), 3),
-            "ratio",
-            Yardstick(f"a bundle of {FEW} services, ms", round(statistics.median(few), 3)),
-            RUNS,
-            round(spread([time / statistics.median(few) for time in many]), 3),
-        ),
+        _ratio("hook_ratio", run, bare, "python3 -IS -c pass, ms"),
+        _ratio("hook_flat_ratio", with_many, with_few, f"a bundle of {FEW} services, ms"),
     ]
 
 
-def _few_and_many(host: HookHost) -> tuple[list[float], list[float]]:
-    """Time runs over both bundles, in turn: each is moved in place before its runs."""
-    host.set_policy(_content(MANY))
-    host.path(paths.BUNDLE).rename(host.path(f"{paths.POLICY}/many"))
-    host.set_policy(_content(FEW))
-    host.path(paths.BUNDLE).rename(host.path(f"{paths.POLICY}/few"))
-    times: dict[str, list[float]] = {"few": [], "many": []}
-    for _ in range(ROUNDS):
-        for name, taken in times.items():
-            bundle = host.path(f"{paths.POLICY}/{name}")
-            bundle.rename(host.path(paths.BUNDLE))
-            taken.extend(_times(host, _ask(), runs=RUNS // ROUNDS)[0])
-            host.path(paths.BUNDLE).rename(bundle)
-    return times["few"], times["many"]
+def _ratio(name: str, times: list[float], base: list[float], yardstick: str) -> Figure:
+    middle = statistics.median(base)
+    return Figure(
+        name,
+        round(statistics.median(times) / middle, 3),
+        "ratio",
+        Yardstick(yardstick, round(middle, 3)),
+        RUNS,
+        round(spread([time / middle for time in times]), 3),
+    )
+
+
+@contextmanager
+def _spawner(services: int) -> Iterator[subprocess.Popen[str]]:
+    """A process on a host of so many services that runs commands as sshd's command user."""
+    host = HookHost(PYTHON)
+    host.set_policy(_content(services))
+    words = host.command([PYTHON, "-IS", "-c", SPAWN.read_text()], HOOK_ID)
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as spawner:
+        yield spawner
+        spawner.communicate()
+    host.stop()
+
+
+def _in_turn(*runs: tuple[subprocess.Popen[str], Sequence[str]]) -> list[list[float]]:
+    """Milliseconds of each of `RUNS` runs of each command, one after the other in turn."""
+    times: list[list[float]] = [[] for _ in runs]
+    for round_ in range(RUNS + 1):
+        for (spawner, command), taken in zip(runs, times, strict=True):
+            milliseconds = _took(spawner, command)
+            if round_:
+                taken.append(milliseconds)
+    return times
+
+
+def _took(spawner: subprocess.Popen[str], command: Sequence[str]) -> float:
+    assert spawner.stdin is not None
+    assert spawner.stdout is not None
+    spawner.stdin.write(json.dumps(command) + "\n")
+    spawner.stdin.flush()
+    return float(spawner.stdout.readline())
 
 
 def _ask() -> list[str]:
@@ -84,15 +97,6 @@ def _ask() -> list[str]:
         extensions=extensions(auth_time=str(now - 60)),
     )
     return [paths.PRINCIPALS, *arguments(certificate)]
-
-
-def _times(host: HookHost, *commands: Sequence[str], runs: int = RUNS) -> list[list[float]]:
-    """Milliseconds of each run of each command, in turn, each a child of one process."""
-    words = (PYTHON, "-IS", "-c", SPAWN.read_text(), json.dumps([runs, commands]))
-    ran = host.run(*words, seconds=600)
-    assert ran.status == 0, ran
-    answer: list[list[float]] = json.loads(ran.out)
-    return answer
 
 
 def _content(services: int) -> BundleContent:

@@ -128,7 +128,6 @@ class HookHost:
         *words: str | bytes,
         user: int = HOOK_ID,
         env: Mapping[str, str] | None = None,
-        seconds: int = SECONDS,
         **more: object,
     ) -> Ran:
         """Run a program of the host to its end."""
@@ -137,7 +136,7 @@ class HookHost:
         ran = subprocess.run(  # type: ignore[call-overload]  # what tests do to a process
             self.command(words, user),
             env={"PATH": os.environ["PATH"], **(env or {})},
-            timeout=seconds,
+            timeout=SECONDS,
             check=False,
             **where,
         )
