@@ -1,11 +1,13 @@
 """A CA's answers to hosts over real HTTP: what the test put into a folder, as long polls.
 
-Run in the private machine as `python -m tests.policy_server FOLDER PORT`. `policy.json` is the
+Run in the private machine as `python -m tests.policy_server FOLDER PORT [CERTIFICATE]`, the last
+a PEM file with its key for HTTPS. `policy.json` is the
 answer to a poll, held back while its version is the one asked with; `joined.json` the one to a
 join; what hosts sent is appended to `requests`.
 """
 
 import json
+import ssl
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -60,4 +62,9 @@ class Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     Handler.folder = Path(sys.argv[1])
-    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
+    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Handler)
+    if sys.argv[3:]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[3])
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.serve_forever()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sshd_hook import accounts, hostfiles, paths
 from sshd_hook.agent import host as agent_host
-from tests.hosts import FOLDER, SERVICE, URL, Host, keygen
+from tests.hosts import FOLDER, PYTHON, SERVICE, URL, Host, keygen, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,8 +202,8 @@ def test_the_host_certificate_is_what_sshd_offers(fresh_host: Host) -> None:
     key = fresh_host.read("/etc/ssh/ssh_host_ed25519_key.pub")
     (ca / "host.pub").write_bytes(key)
     keygen("-q", "-s", ca / "other", "-h", "-I", "ssh1", "-n", "ssh.acme.example", ca / "host.pub")
-    certificate = (ca / "host-cert.pub").read_text()
-    joined = fresh_host.ca.joined() | {"host_certificates": [certificate]}
+    signed = (ca / "host-cert.pub").read_text()
+    joined = fresh_host.ca.joined() | {"host_certificates": [signed]}
     write(fresh_host, f"{FOLDER}/joined.json", json.dumps(joined))
 
     assert fresh_host.enroll().status == 0
@@ -212,7 +212,7 @@ def test_the_host_certificate_is_what_sshd_offers(fresh_host: Host) -> None:
     assert re.search(f"hostcertificate {paths.CONFIGURATION}/ssh-ed25519-.*", offered)
     fresh_host.machine.spawn("/usr/sbin/sshd", "-D", log="/var/log/sshd.log")
     scan = ("sh", "-c", "sleep 0.5; ssh-keyscan -c 127.0.0.1")
-    assert certificate.split()[1] in fresh_host.machine.check(*scan)
+    assert signed.split()[1] in fresh_host.machine.check(*scan)
 
 
 def test_a_running_sshd_obeys_at_once_and_forgets_at_once(fresh_host: Host) -> None:
@@ -237,6 +237,51 @@ def test_a_running_sshd_obeys_at_once_and_forgets_at_once(fresh_host: Host) -> N
     assert (busy.status, "stop its supervisor" in busy.err) == (1, True)
     assert undone.status == 0, undone.err
     assert "can continue: publickey,password" in methods(SERVICE)
+
+
+def certificate(host: Host, name: str, issuer: str = "") -> str:
+    """A certificate for `name`, by itself or by `issuer`; its PEM file, with the key, in there."""
+    path = f"/root/{name}"
+    by = ("-CA", f"/root/{issuer}.pem", "-CAkey", f"/root/{issuer}.pem") if issuer else ()
+    words = ("-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-days", "2")
+    ext = ("-addext", f"subjectAltName=DNS:{name}")
+    out = ("-keyout", f"{path}.key", "-out", f"{path}.crt")
+    host.machine.check("openssl", "req", "-x509", *words, *ext, *by, *out)
+    host.machine.check("sh", "-c", f"cat {path}.crt {path}.key > {path}.pem")
+    return f"{path}.pem"
+
+
+@pytest.mark.parametrize(
+    ("pinned", "served", "good"),
+    [
+        ("ours", "ca.acme.example", True),
+        ("theirs", "ca.acme.example", False),
+        ("ours", "evil.example", False),
+    ],
+)
+def test_only_the_pinned_authority_speaks_for_the_ca(
+    fresh_host: Host, pinned: str, served: str, *, good: bool
+) -> None:
+    for authority in ("ours", "theirs"):
+        certificate(fresh_host, authority)
+    pem = certificate(fresh_host, served, "ours")
+    words = ("-m", "tests.policy_server", FOLDER, "8443", pem)
+    fresh_host.machine.spawn(*PYTHON, *words, log="/var/log/ca")
+    probe = ("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8443")
+    wait_for(lambda: fresh_host.machine.run(*probe).status == 0)
+    trust = ("--ca-file", f"/root/{pinned}.crt")
+    url = ("--ca", "https://ca.acme.example:8443", "--token", "t", "--name", "ssh1")
+
+    ended = fresh_host.command("enroll", *url, *trust)
+
+    assert (ended.status == 0) is good, ended.err
+    if good:
+        fresh_host.machine.check("rm", f"/root/{pinned}.crt")
+        fresh_host.publish()
+        assert "obeying version 2" in fresh_host.machine.run(paths.SSHD_HOOK, "agent", "--once").err
+    else:
+        assert "certificate verify failed" in ended.err
+        assert not fresh_host.machine.path(f"{FOLDER}/requests").exists()
 
 
 # --- texts ----------------------------------------------------------------------------------
