@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from machine.private import PrivateMachine, Result
+from machine.private import Machine, Result
 
 HOST = "ssh.acme.example"
 SERVICE = "abcdefg123456-main-bvxea6i--app"
@@ -43,13 +43,13 @@ FORMS = (
 NAMES = [form.name for form in FORMS]
 
 
-def use(machine: PrivateMachine, person: str, form: Form, service: str = SERVICE) -> Result:
+def use(machine: Machine, person: str, form: Form, service: str = SERVICE) -> Result:
     """Let one of the people reach a service in one of the ways, to its end."""
     return machine.run(*form.command(f"{service}@{HOST}"), user=person, stdin=form.stdin)
 
 
 def ssh(
-    machine: PrivateMachine,
+    machine: Machine,
     person: str,
     *command: str,
     service: str = SERVICE,
@@ -71,7 +71,7 @@ Step = tuple[str, str, str, int | str]
 
 
 def probe(
-    machine: PrivateMachine, *connections: Sequence[Step], server: tuple[str, ...] = ()
+    machine: Machine, *connections: Sequence[Step], server: tuple[str, ...] = ()
 ) -> list[Answers]:
     """Talk to sshd, or to `server` as a program, as `machine.probe` says."""
     words = (

@@ -78,8 +78,20 @@ def lay_out(checkout: str) -> None:
     Path(CHECKOUT).mkdir()
     mount("--move", str(kept), CHECKOUT)
     mount("-o", "remount,bind,ro", CHECKOUT)
+    lead_imports_here()
     for path in ("/run/sshd", "/run/lock", "/run/systemd/userdb"):
         Path(path).mkdir(parents=True)
+
+
+def lead_imports_here() -> None:
+    """Make the virtual environment find our packages at their place in the machine.
+
+    Where it says they are, others than root may not be able to look.
+    """
+    for file in Path(CHECKOUT).glob(".venv/lib/python3*/site-packages/__editable__*.pth"):
+        new = STAGE / file.name
+        new.write_text(f"{CHECKOUT}\n")
+        mount("--bind", str(new), str(file))
 
 
 def private_devices() -> None:

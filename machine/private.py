@@ -40,53 +40,17 @@ class Result:
     err: str
 
 
-class PrivateMachine:
-    """Namespaces with an init process: private files, processes and network, gone when it ends."""
-
-    def __init__(self) -> None:
-        check()
-        namespaces = ("--mount", "--pid", "--fork", "--mount-proc", "--net", "--kill-child")
-        init = ("/usr/bin/python3", "-IS", str(CHECKOUT / "machine" / "inside.py"), str(CHECKOUT))
-        self._init = subprocess.Popen(
-            ("unshare", *namespaces, *init),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # an interrupt at the terminal ends what runs in it, not it
-        )
-        if self._init.stdout is None or self._init.stdout.readline() != "ready\n":
-            raise MachineError(f"The private machine did not start: {self._init.communicate()[1]}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End every process of the machine; its files go with them."""
-        self._init.communicate()
+class Machine:
+    """The machine that this process is in, and what can be done on it."""
 
     @property
     def prefix(self) -> tuple[str, ...]:
-        """The words before a command that make it run in the machine, as its root."""
-        pid = self._init.pid
-        return (
-            "nsenter",
-            f"--mount=/proc/{pid}/ns/mnt",
-            f"--net=/proc/{pid}/ns/net",
-            f"--pid=/proc/{pid}/ns/pid_for_children",
-        )
+        """The words before a command that make it run on the machine, as its root."""
+        return ()
 
     def path(self, inside: str) -> Path:
-        """The path, seen from outside, of a file in the machine."""
-        return Path(f"/proc/{self._init.pid}/root{inside}")
+        """Where a file of the machine is to be found from here."""
+        return Path(inside)
 
     def popen(
         self,
@@ -133,6 +97,55 @@ class PrivateMachine:
         """Leave a daemon running in the machine; return its process id there."""
         line = 'log=$1; shift; setsid "$@" >>"$log" 2>&1 </dev/null & echo $!'
         return int(self.check("sh", "-c", line, "sh", log, *command))
+
+
+class PrivateMachine(Machine):
+    """Namespaces with an init process: private files, processes and network, gone when it ends."""
+
+    def __init__(self) -> None:
+        check()
+        namespaces = ("--mount", "--pid", "--fork", "--mount-proc", "--net", "--kill-child")
+        init = ("/usr/bin/python3", "-IS", str(CHECKOUT / "machine" / "inside.py"), str(CHECKOUT))
+        self._init = subprocess.Popen(
+            ("unshare", *namespaces, *init),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # an interrupt at the terminal ends what runs in it, not it
+        )
+        if self._init.stdout is None or self._init.stdout.readline() != "ready\n":
+            raise MachineError(f"The private machine did not start: {self._init.communicate()[1]}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End every process of the machine; its files go with them."""
+        self._init.communicate()
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """Into its namespaces."""
+        pid = self._init.pid
+        return (
+            "nsenter",
+            f"--mount=/proc/{pid}/ns/mnt",
+            f"--net=/proc/{pid}/ns/net",
+            f"--pid=/proc/{pid}/ns/pid_for_children",
+        )
+
+    def path(self, inside: str) -> Path:
+        """Its place in the machine's own layers."""
+        return Path(f"/proc/{self._init.pid}/root{inside}")
 
 
 def as_user(user: str, environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -4,14 +4,14 @@ import time
 
 from machine.clients import CONFIG, HOST
 from machine.people import IDS
-from machine.private import MachineError, PrivateMachine
+from machine.private import Machine, MachineError
 from sshd_hook.wire import unb64
 
 LOG = "/var/log/sshd.log"
 PATIENCE = 10  # seconds
 
 
-def start_sshd(machine: PrivateMachine, *settings: str) -> None:
+def start_sshd(machine: Machine, *settings: str) -> None:
     """Start the stock sshd, with further settings such as "MaxStartups=300"."""
     machine.check("/usr/sbin/sshd", "-t")
     options = [word for one in ("LogLevel=VERBOSE", *settings) for word in ("-o", one)]
@@ -23,13 +23,13 @@ def start_sshd(machine: PrivateMachine, *settings: str) -> None:
         time.sleep(0.02)
 
 
-def restart_sshd(machine: PrivateMachine, *settings: str) -> None:
+def restart_sshd(machine: Machine, *settings: str) -> None:
     """Make sshd read its configuration again; open connections stay."""
     machine.check("sh", "-c", "kill $(cat /run/sshd.pid); while [ -e /run/sshd.pid ]; do :; done")
     start_sshd(machine, *settings)
 
 
-def make_keys(machine: PrivateMachine) -> dict[str, bytes]:
+def make_keys(machine: Machine) -> dict[str, bytes]:
     """Give everybody a key and a configuration; return the public keys."""
     key = machine.path("/etc/ssh/ssh_host_ed25519_key.pub").read_text()
     machine.path("/etc/ssh/ssh_known_hosts").write_text(f"{HOST} {key}")
