@@ -63,9 +63,11 @@ class PolicyCA:
         ).decode()
 
     def krl(self, version: int | None = None) -> bytes:
-        path = self.directory / "krl"
-        number = str(self.krl_version if version is None else version)
-        keygen("-q", "-k", "-z", number, "-f", path, "/dev/null")
+        """The list of a version, the same bytes each time: ssh-keygen writes the time into it."""
+        number = self.krl_version if version is None else version
+        path = self.directory / f"krl{number}"
+        if not path.exists():
+            keygen("-q", "-k", "-z", str(number), "-f", path, "/dev/null")
         return path.read_bytes()
 
     def bundle(self, **changes: Any) -> bytes:
