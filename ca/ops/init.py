@@ -116,8 +116,8 @@ def _refuse_to_overwrite(data: Path) -> None:
 def _fill(work: Path, chosen: Settings, passphrase: bytes) -> None:
     keyring.create(work, passphrase)
     files.write_new(work / settings.SETTINGS_FILE, settings.render(chosen).encode())
-    url = chosen.database.replace(str(chosen.data), str(work), 1)
-    engine = open_engine(url)
+    inside = chosen.database == settings.default_database(chosen.data)
+    engine = open_engine(settings.default_database(work) if inside else chosen.database)
     try:
         with writing(engine) as connection:
             if schema.version(connection) is not None:

@@ -1,0 +1,183 @@
+"""`amrgate-ca serve`: several workers, one unlocking, a clean end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+from sqlalchemy import select
+
+from ca import settings
+from ca.ops.init import create
+from ca.settings import Settings
+from ca.store.engine import open_engine, reading, writing
+from ca.store.tables import metadata, serial_epochs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PROGRAM = Path(sys.executable).with_name("amrgate-ca")
+PASSPHRASE = "correct horse battery staple"
+SOON = 60  # seconds
+
+
+@dataclass
+class Server:
+    """A running service."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    port: int
+
+    def workers(self) -> list[int]:
+        number = self.process.pid
+        return [int(n) for n in Path(f"/proc/{number}/task/{number}/children").read_text().split()]
+
+    def ask(self, path: str = "/health/ready", **headers: str) -> httpx2.Response:
+        url = f"http://127.0.0.1:{self.port}{path}"
+        answer: httpx2.Response = httpx2.get(url, headers=headers, timeout=SOON)
+        return answer
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + SOON
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def chosen(tmp_path: Path) -> Settings:
+    """The settings of a new CA, with its passphrase beside it."""
+    data = tmp_path / "ca"
+    made = Settings(data, "http://127.0.0.1:8022", "127.0.0.1:0", settings.default_database(data))
+    create(made, PASSPHRASE.encode())
+    (tmp_path / "passphrase").write_text(PASSPHRASE)
+    (tmp_path / "passphrase").chmod(0o600)
+    return made
+
+
+def command(chosen: Settings) -> list[str]:
+    passphrase = str(chosen.data.parent / "passphrase")
+    return [str(PROGRAM), "serve", "--data", str(chosen.data), "--passphrase-file", passphrase]
+
+
+@pytest.fixture
+def server(chosen: Settings) -> Iterator[Server]:
+    path = chosen.data.parent / "log"
+    with path.open("wb") as log:
+        process = subprocess.Popen(command(chosen), stderr=log)
+    wait_until(lambda: re.search(r'"port": \d+', path.read_text()))
+    found = re.search(r'"port": (\d+)', path.read_text())
+    assert found
+    running = Server(process, path, int(found[1]))
+    wait_until(lambda: epochs(chosen) >= 2)
+    yield running
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def epochs(chosen: Settings) -> int:
+    engine = open_engine(chosen.database)
+    with reading(engine) as connection:
+        found = len(connection.execute(select(serial_epochs)).all())
+    engine.dispose()
+    return found
+
+
+def is_running(process: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1][:3]
+    except OSError:
+        return False
+
+
+def test_it_answers_and_ends_when_it_is_told_to(server: Server) -> None:
+    workers = server.workers()
+    assert len(workers) == 2
+    answers = [server.ask() for _ in range(8)]
+    assert [answer.json() for answer in answers] == [{"status": "ready"}] * 8
+    headers = answers[0].headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["cache-control"] == "no-store"
+    assert "server" not in headers
+
+    server.process.send_signal(signal.SIGTERM)
+
+    assert server.process.wait(timeout=SOON) == 0
+    assert not any(is_running(worker) for worker in workers)
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_each_worker_takes_an_epoch_of_its_own_also_after_it_died(
+    server: Server, chosen: Settings
+) -> None:
+    first, other = server.workers()
+
+    os.kill(first, signal.SIGKILL)
+
+    wait_until(lambda: epochs(chosen) == 3)
+    wait_until(lambda: len(server.workers()) == 2)
+    assert other in server.workers()
+    assert server.ask().status_code == 200
+
+
+def test_workers_end_with_the_one_that_unlocked(server: Server) -> None:
+    workers = server.workers()
+
+    server.process.kill()
+    server.process.wait()
+
+    wait_until(lambda: not any(is_running(worker) for worker in workers))
+
+
+def test_a_wrong_passphrase_serves_nothing(chosen: Settings) -> None:
+    (chosen.data.parent / "passphrase").write_text("another passphrase")
+    ended = subprocess.run(
+        command(chosen), check=False, capture_output=True, text=True, timeout=SOON
+    )
+    assert ended.returncode == 1
+    assert "passphrase is wrong" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_another_schema_is_refused(chosen: Settings) -> None:
+    engine = open_engine(chosen.database)
+    with writing(engine) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
+    engine.dispose()
+    ended = subprocess.run(
+        command(chosen), check=False, capture_output=True, text=True, timeout=SOON
+    )
+    assert ended.returncode == 1
+    assert "schema is 0000" in ended.stderr
+    assert metadata.tables
+
+
+def test_a_body_beyond_the_bound_is_refused(server: Server) -> None:
+    url = f"http://127.0.0.1:{server.port}/ssh"
+    answers = [
+        httpx2.post(url, content=b"x" * (2 << 20), timeout=SOON),
+        httpx2.post(url, content=iter([b"x" * (1 << 20)] * 2), timeout=SOON),
+    ]
+    assert [answer.status_code for answer in answers] == [413, 413]
+    assert answers[0].json()["error"] == "invalid_request"
+
+
+def test_what_is_not_there_tells_nothing(server: Server) -> None:
+    for path in ("/docs", "/redoc", "/nothing", "/ssh/nothing"):
+        answer = server.ask(path)
+        assert answer.status_code == 404
+        assert answer.json()["error"] == "not_found"
+    assert server.ask("/openapi.json").status_code == 200
