@@ -12,7 +12,7 @@ test: setup ## format, lint, types and tests: what must pass before anything lan
 bench: setup ## every figure that has a budget, into benchmarks/results.json
 	@.venv/bin/python -m benchmarks.run
 
-fuzz: setup ## mutate certificates and bundles until stopped, or for SECONDS=60
+fuzz: setup ## break certificates at random until stopped, or for SECONDS=60
 	@.venv/bin/python -m tests.fuzz $(SECONDS)
 
 mutation: setup ## break the deciding modules line by line and see that the tests notice
