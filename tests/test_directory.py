@@ -66,6 +66,22 @@ def test_asking_for_more_does_not_weaken(after: Requirement) -> None:
     assert not weakens(Requirement(("mfa",), 3600), after)
 
 
+@pytest.mark.parametrize(
+    "after",
+    [
+        Requirement((), None, ("192.0.2.0/24",)),
+        Requirement(("sso:acme",), 3600, ("192.0.2.0/24",)),
+        Requirement(("mfa",), 3660, ("192.0.2.0/24",)),
+        Requirement(("mfa",), None, ("192.0.2.0/24",)),
+        Requirement(("mfa",), 3600, None),
+        Requirement(("mfa",), 3600, ("192.0.2.0/24", "198.51.100.0/24")),
+        Requirement(("mfa",), 3600, ("192.0.2.0/24",), device=True),
+    ],
+)
+def test_asking_for_less_weakens(after: Requirement) -> None:
+    assert weakens(Requirement(("mfa",), 3600, ("192.0.2.0/24",)), after)
+
+
 @given(requirements)
 @example(Requirement())
 @example(Requirement(("mfa",), 3600, ("192.0.2.0/24",), device=True))
