@@ -121,6 +121,15 @@ def test_every_instance_of_a_service_is_the_service() -> None:
     assert ask(name=f"{SERVICE}--0").line == ask(name=f"{SERVICE}--9999").line == ask().line
 
 
+def test_who_is_exempt_comes_in_without_having_logged_in() -> None:
+    of = content()
+    of.access_lists = [{CAROL: (CONTRIBUTOR, True)}, {}]
+    robot = extensions(amr=None, auth_time="0")
+    allowed = ask(person(CAROL, extensions=robot), GUARDED, reading(of))
+    assert allowed.code == "allowed"
+    assert ask(person(CAROL, extensions=robot), GUARDED).code == "more_authentication"
+
+
 def test_too_weak_a_login_is_told_what_is_missing() -> None:
     answer = ask(user_certificate(extensions=extensions(amr="pwd")), GUARDED)
     assert answer.code == "more_authentication"
