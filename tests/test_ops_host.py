@@ -360,3 +360,13 @@ def test_the_program_itself(ca: Ca) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("18 added, 0 changed, 0 removed.\n")
+
+
+def test_a_command_leaves_the_umask_of_who_called_it(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        CliRunner().invoke(main, ["host", "list", "--data", str(tmp_path)])
+    finally:
+        after = os.umask(before)
+
+    assert after == 0o022

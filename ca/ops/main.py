@@ -1,6 +1,7 @@
 """`amrgate-ca`: each command is a module of its own, imported when it is used."""
 
 import os
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -45,12 +46,14 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="amrgate")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Run and operate an SSH certificate authority.
 
     Example: amrgate-ca init --issuer https://ca.acme.example
     """
-    os.umask(0o077)  # whatever we make, keys and database, is ours alone
+    before = os.umask(0o077)  # whatever we make, keys and database, is ours alone
+    ctx.call_on_close(partial(os.umask, before))
 
 
 if __name__ == "__main__":
