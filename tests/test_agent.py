@@ -45,7 +45,7 @@ def agent(joined: Host) -> Iterator[Host]:
 
 def start_agent(host: Host) -> int:
     pid = host.machine.spawn(paths.SSHD_HOOK, "agent", log="/var/log/agent")
-    wait_for(lambda: host.machine.path(f"/proc/{pid}/exe").exists())
+    wait_for(lambda: f" {pid} " in host.machine.check("cat", "/proc/locks"))
     return pid
 
 

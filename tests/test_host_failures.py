@@ -9,6 +9,7 @@ import pytest
 
 from machine.clients import SERVICE
 from machine.people import PASSWORD_ONLY
+from tests.hosts import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,13 +108,16 @@ def test_an_account_program_that_hangs_holds_up_no_administrator(host: Host) -> 
     path = host.machine.path(f"{PROGRAMS}/account")
     before = path.read_text()
     path.write_text("#!/bin/sh\nexec sleep 30\n")
-    with host.machine.popen(
-        ("ssh", f"{SERVICE}@ssh.acme.example", "echo in"), user="alice"
-    ) as waiting:
-        took = host.admin_login()
-        host.machine.check("pkill", "sleep")
-        out, _ = waiting.communicate()
-    path.write_text(before)
+    try:
+        with host.machine.popen(
+            ("ssh", f"{SERVICE}@ssh.acme.example", "echo in"), user="alice"
+        ) as waiting:
+            wait_for(lambda: host.machine.run("pgrep", "-x", "sleep").status == 0)
+            took = host.admin_login()
+            host.machine.check("pkill", "-x", "sleep")
+            out, _ = waiting.communicate()
+    finally:
+        path.write_text(before)
 
     assert took < ADMIN_SECONDS
     assert out == ""
