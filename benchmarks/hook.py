@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.figures import Figure, Yardstick, spread
+from ca.hosts.bundle_writer import BundleContent
 from sshd_hook import paths
-from sshd_hook.bundle import BundleContent, ServiceRecord
+from sshd_hook.bundle import ServiceRecord
 from sshd_hook.install import PYTHON
 from sshd_hook.policy import CONTRIBUTOR, Requirement
 from tests.certificates import ALICE, authority, extensions, user_certificate
@@ -107,7 +108,7 @@ def _content(services: int) -> BundleContent:
         host_id=HOST,
         version=1,
         authorities=(authority().public_key,),
-        services=_records(services, lists, requirement),
+        services=list(_records(services, lists, requirement)),
         access_lists=[_members(number) for number in range(lists)],
     )
 

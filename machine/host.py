@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ca.hosts import bundle_writer
+from ca.hosts.bundle_writer import BundleContent
 from machine.clients import SERVICE, Form, ssh, use
 from machine.people import CERTIFICATE_TYPE, IDS, TWO_FACTORS, Authority, draft
 from machine.private import PrivateMachine, Result
 from machine.sshd import make_keys, start_sshd
-from sshd_hook import bundle, freshness
-from sshd_hook.bundle import BundleContent, ServiceRecord
+from sshd_hook import freshness
+from sshd_hook.bundle import ServiceRecord
 from sshd_hook.certificate import Certificate
 from sshd_hook.freshness import Freshness
 from sshd_hook.policy import ADMIN, CONTRIBUTOR, Requirement
@@ -53,7 +55,7 @@ class Host:
         """Install a policy that the CA stated `age` seconds ago; by default one open service."""
         wanted = {SERVICE: Service()} if services is None else services
         self._version += 1
-        data = bundle.write(
+        data = bundle_writer.write(
             BundleContent(
                 host_id=HOST_ID,
                 version=self._version,

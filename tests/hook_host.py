@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sshd_hook import bundle, freshness, paths, verdict
+from ca.hosts import bundle_writer
+from sshd_hook import freshness, paths, verdict
 from sshd_hook.install import install
 from tests.questions import SHARED_UID, content, statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sshd_hook.bundle import BundleContent
+    from ca.hosts.bundle_writer import BundleContent
 
 HOOK_ID = 64321  # uid and gid of amrgate-hook
 SECONDS = 20
@@ -104,7 +105,7 @@ class HookHost:
 
     def set_policy(self, of: BundleContent | None = None, **changes: object) -> None:
         """Install a bundle, fresh now but for `changes` of the statement, as the agent would."""
-        self.set_file(paths.BUNDLE, bundle.write(of or content()))
+        self.set_file(paths.BUNDLE, bundle_writer.write(of or content()))
         fresh = statement(int(time()), **changes)
         self.set_file(paths.FRESH, freshness.render(fresh))
         self.set_file(paths.SHARED_UID, f"{SHARED_UID}\n".encode())

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ca.hosts import bundle_writer
+from ca.hosts.bundle_writer import BundleContent
 from machine.private import PrivateMachine
 from sshd_hook import accounts, bundle, freshness, paths
-from sshd_hook.bundle import BundleContent, ServiceRecord
+from sshd_hook.bundle import ServiceRecord
 from sshd_hook.freshness import Freshness
 from sshd_hook.policy import Requirement
 from sshd_hook.wire import unb64
@@ -81,7 +83,7 @@ class PolicyCA:
             ],
             "access_lists": [{USER: (2, False)}],
         }
-        return bundle.write(BundleContent(**(content | changes)))
+        return bundle_writer.write(BundleContent(**(content | changes)))
 
     def statement(self, data: bytes, **changes: Any) -> bytes:
         now = int(time.time())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ca.hosts import bundle_writer
+from ca.hosts.bundle_writer import BundleContent
 from sshd_hook import bundle, freshness
-from sshd_hook.bundle import BundleContent, ServiceRecord
+from sshd_hook.bundle import ServiceRecord
 from sshd_hook.policy import CONTRIBUTOR, VIEWER, Requirement
 from sshd_hook.principals import Policy
 from sshd_hook.wire import b64
@@ -67,7 +69,7 @@ def statement(now: int = NOW, **changes: object) -> freshness.Freshness:
 
 
 def policy(of: BundleContent | None = None, **freshness_changes: int) -> Policy:
-    reader = bundle.from_bytes(bundle.write(of or content()))
+    reader = bundle.from_bytes(bundle_writer.write(of or content()))
     return Policy(reader, statement(NOW, **freshness_changes), SHARED_UID)
 
 

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ca.hosts import bundle_writer
+from ca.hosts.bundle_writer import BundleContent
 from sshd_hook import bundle
-from sshd_hook.bundle import Bundle, BundleContent, BundleError, ServiceRecord
+from sshd_hook.bundle import Bundle, BundleError, ServiceRecord
 from sshd_hook.names import parse_service
 from sshd_hook.policy import CONTRIBUTOR, OWNER, VIEWER, Requirement
 from tests.questions import CAROL, DAVE, DAY, FOREIGN, GUARDED, HOST, MFA, NOWHERE, SERVICE, record
@@ -56,7 +58,7 @@ def content(**changes: Any) -> BundleContent:
     return BundleContent(**{**fields, **changes})
 
 
-EXAMPLE = bundle.write_with(content(), same_draws())
+EXAMPLE = bundle_writer.write_with(content(), same_draws())
 
 
 def told(found: ServiceRecord | None) -> dict[str, Any] | None:
@@ -227,7 +229,7 @@ def test_two_readers_find_what_was_written_and_nothing_else(
     name: str,
     stranger: str,
 ) -> None:
-    data = bundle.write(content(services=written, access_lists=access_lists))
+    data = bundle_writer.write(content(services=written, access_lists=access_lists))
     ours, other = bundle.from_bytes(data), Other(data)
     expected = {service.name: told(service) for service in written}
     for asked in {name, *expected}:
@@ -258,11 +260,11 @@ def test_a_file_is_read_as_bytes_are(tmp_path: Path) -> None:
 
 
 def test_factors_are_drawn_anew_for_each_bundle() -> None:
-    assert bundle.write(content()) != bundle.write(content())
+    assert bundle_writer.write(content()) != bundle_writer.write(content())
 
 
 def test_services_of_a_bundle_without_any() -> None:
-    empty = bundle.from_bytes(bundle.write(content(services=(), access_lists=[])))
+    empty = bundle.from_bytes(bundle_writer.write(content(services=(), access_lists=[])))
     assert empty.service(SERVICE) is None
     assert empty.role(0, CAROL) is None
     assert empty.strictest == DAY
@@ -310,7 +312,7 @@ def read_all(found: Bundle) -> list[Any]:
 def about_2_kb() -> bytes:
     more = (f"abcdefg123456-main--app{n}" for n in range(8))
     services = map(record, (SERVICE, GUARDED, FOREIGN, *more))
-    data = bundle.write_with(plain_content(*services), same_draws())
+    data = bundle_writer.write_with(plain_content(*services), same_draws())
     assert 1900 < len(data) < 2300
     return data
 
@@ -411,7 +413,7 @@ def service(**changes: Any) -> ServiceRecord:
 )
 def test_a_service_that_hosts_could_not_obey_is_not_written(wrong: ServiceRecord) -> None:
     with pytest.raises(BundleError):
-        bundle.write(content(services=(wrong,)))
+        bundle_writer.write(content(services=(wrong,)))
 
 
 @pytest.mark.parametrize(
@@ -427,7 +429,7 @@ def test_a_service_that_hosts_could_not_obey_is_not_written(wrong: ServiceRecord
 )
 def test_content_that_is_wrong_is_not_written(changes: dict[str, Any]) -> None:
     with pytest.raises(BundleError):
-        bundle.write(content(**changes))
+        bundle_writer.write(content(**changes))
 
 
 def test_factors_are_drawn_until_no_bucket_is_too_long() -> None:
@@ -441,16 +443,16 @@ def test_factors_are_drawn_until_no_bucket_is_too_long() -> None:
         return 0 if len(asked) <= 6 else good(below)
 
     everybody = [dict.fromkeys(many[::1], (CONTRIBUTOR, False))]
-    data = bundle.write_with(content(services=(), access_lists=everybody), draw)
+    data = bundle_writer.write_with(content(services=(), access_lists=everybody), draw)
     assert bundle.from_bytes(data).role(0, many[-1]) == (CONTRIBUTOR, False)
     with pytest.raises(BundleError, match="buckets"):
-        bundle.write_with(content(services=(), access_lists=crowded()), lambda _below: 0)
+        bundle_writer.write_with(content(services=(), access_lists=crowded()), lambda _below: 0)
 
 
 def crowded() -> list[dict[str, tuple[int, bool]]]:
     """People whose ids are all multiples of the number of buckets."""
     count = 8000
-    buckets = count // bundle.LOAD + 1
+    buckets = count // bundle_writer.LOAD + 1
     ids = (f"{n * buckets:032x}" for n in range(count))
     uuids = (f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}" for h in ids)
     return [dict.fromkeys(uuids, (CONTRIBUTOR, False))]
@@ -473,7 +475,7 @@ def looked_up(number: int) -> tuple[int, int]:
         ServiceRecord(f"bench{n:08d}-main--app", terms, max_offline=DAY, access_list=0)
         for n in range(number)
     ]
-    data = bundle.write(content(services=written))
+    data = bundle_writer.write(content(services=written))
     reads: list[int] = []
 
     def read(offset: int, length: int) -> bytes:

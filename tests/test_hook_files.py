@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sshd_hook import bundle, paths
+from ca.hosts import bundle_writer
+from sshd_hook import paths
 from tests.hook_host import HOOK_ID, HookHost, code, lets_in, refuses
 from tests.questions import DAY, SHARED_UID, arguments, certified, content, good
 
@@ -145,7 +146,7 @@ def test_a_folder_behind_a_link(hook_host: HookHost, folder: str) -> None:
 
 @pytest.mark.attack(41)
 def test_a_damaged_bundle_is_no_traceback(hook_host: HookHost) -> None:
-    data = bundle.write(content())
+    data = bundle_writer.write(content())
     expected = hook_host.ask(good()).out
     for offset in range(0, len(data), 41):
         bad = data[:offset] + bytes((data[offset] ^ 0xFF,)) + data[offset + 1 :]

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ca.directory import read
+from ca.hosts import bundle_writer
+from ca.hosts.bundle_writer import BundleContent
 from ca.keys.sshsig import sign_file
 from ca.store import directory, hosts
 from ca.store.engine import reading
 from sshd_hook import bundle
-from sshd_hook.bundle import BundleContent, ServiceRecord
+from sshd_hook.bundle import ServiceRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +77,7 @@ class Policies:
 
     def _build(self, content: BundleContent) -> Policy:
         seed = f"bundle {content.host_id} {content.version}"
-        data = bundle.write_with(content, drawing(self._keys.seal.derive(seed)))
+        data = bundle_writer.write_with(content, drawing(self._keys.seal.derive(seed)))
         return Policy(
             host_id=content.host_id,
             version=content.version,
