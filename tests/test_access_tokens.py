@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ca.errors import NotAuthenticated
+from ca.keys.files import FileSigner
 from ca.oauth import tokens
 from ca.store.sessions import GrantSession
 from tests.oauth import is_good
@@ -205,6 +206,31 @@ FORGED: dict[str, Callable[[], str]] = {
 def test_a_forged_token_is_refused(forged: str) -> None:
     with pytest.raises(NotAuthenticated):
         tokens.verify_access_token(KEY, ISSUER, FORGED[forged](), NOW)
+
+
+@pytest.mark.attack(81, 83, 85)
+def test_a_token_that_was_good_is_good_for_nothing_else() -> None:
+    """Verified tokens are remembered: by their whole text, the key and the issuer."""
+    token = signed()
+    for _ in range(2):
+        assert tokens.verify_access_token(KEY, ISSUER, token, NOW + 899).sub == CLAIMS["sub"]
+    changed = signed(claims={**CLAIMS, "sub": "another"}).split(".")
+    header, claims, signature = token.split(".")
+    last = "B" if signature[0] == "A" else "A"
+    for other in (
+        f"{header}.{changed[1]}.{signature}",
+        f"{header}.{claims}.{changed[2]}",
+        f"{header}.{claims}.{last}{signature[1:]}",
+        f"{token} ",
+    ):
+        with pytest.raises(NotAuthenticated):
+            tokens.verify_access_token(KEY, ISSUER, other, NOW)
+    with pytest.raises(NotAuthenticated):
+        tokens.verify_access_token(FileSigner(EVIL), ISSUER, token, NOW)
+    with pytest.raises(NotAuthenticated):
+        tokens.verify_access_token(KEY, "https://other", token, NOW)
+    with pytest.raises(NotAuthenticated):
+        tokens.verify_access_token(KEY, ISSUER, token, NOW + 900)
 
 
 @pytest.mark.attack(86)

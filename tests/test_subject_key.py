@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import math
 import random
+from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from nacl.bindings import crypto_core_ed25519_is_valid_point, crypto_sign_seed_keypair
 
 from ca.errors import InvalidRequest
 from ca.issuance.strength import check_curve_point, check_edwards_point, check_rsa, check_strength
@@ -336,14 +337,25 @@ def test_a_number_that_is_no_point_is_refused() -> None:
     refuse(line(string(b"ssh-ed25519") + string(edwards(2))), "not on the curve")
 
 
+def is_height(y: int) -> bool:
+    """Whether a point has this height: x² = u / v has a root (Euler's criterion)."""
+    u, v = y * y - 1, (-121665 * pow(121666, -1, P)) * y * y + 1
+    return pow(u * v, (P - 1) // 2, P) == 1
+
+
+@pytest.mark.attack(33, 71)
 @given(st.binary(min_size=32, max_size=32))
-def test_what_libsodium_takes_is_taken(seed: bytes) -> None:
-    """It also wants the large subgroup, which no signature depends on; so not the other way."""
-    check_edwards_point(crypto_sign_seed_keypair(seed)[0])
-    try:
-        check_edwards_point(seed)
-    except WireError:
-        assert not crypto_core_ed25519_is_valid_point(seed)
+def test_exactly_the_points_of_the_curve_are_taken(data: bytes) -> None:
+    y = int.from_bytes(data, "little") & (2**255 - 1)
+    assume(y < P and y not in {0, 1, P - 1, Y8, P - Y8})
+    with nullcontext() if is_height(y) else pytest.raises(WireError, match="not on the curve"):
+        check_edwards_point(data)
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_every_key_that_is_made_is_taken(seed: bytes) -> None:
+    private = ed25519.Ed25519PrivateKey.from_private_bytes(seed)
+    check_edwards_point(private.public_key().public_bytes_raw())
 
 
 @pytest.mark.attack(34, 71)

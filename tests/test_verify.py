@@ -371,6 +371,18 @@ def test_a_signature_has_one_length(ca_type: str) -> None:
     verify_signature(ca.public_key, DATA, string(name) + string(value))
 
 
+@pytest.mark.attack(33)
+@pytest.mark.parametrize("ca_type", CA_TYPES)
+def test_no_byte_moves_between_signature_and_data(ca_type: str) -> None:
+    ca = authority(ca_type)
+    reader = Reader(ca.sign(DATA))
+    name, value = reader.string(), reader.string()
+    with pytest.raises(WireError):
+        verify_signature(ca.public_key, value[-1:] + DATA, string(name) + string(value[:-1]))
+    with pytest.raises(WireError):
+        verify_signature(ca.public_key, DATA[1:], string(name) + string(value + DATA[:1]))
+
+
 @pytest.mark.parametrize("key_type", [name for name in KEY_TYPES if name.startswith("sk-")])
 def test_a_security_key_is_no_ca(key_type: str) -> None:
     with pytest.raises(WireError, match="cannot be a CA"):

@@ -8,6 +8,8 @@ import math
 from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from nacl.bindings import crypto_core_ed25519_add
+from nacl.exceptions import CryptoError
 
 from sshd_hook.certificate import check_public_key
 from sshd_hook.wire import Reader, WireError
@@ -30,7 +32,6 @@ _PRIMORIAL = math.prod(_SMALL_PRIMES)
 _ROCA = {p: {pow(65537, n, p) for n in range(p)} for p in _SMALL_PRIMES[1:39]}
 
 _P = 2**255 - 19  # RFC 8032, section 5.1
-_D = -121665 * pow(121666, -1, _P) % _P
 # The heights of the eight points whose multiples are at most eight: with such a key, signatures
 # can be made that fit any message.
 _Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
@@ -80,10 +81,10 @@ def check_edwards_point(data: bytes) -> None:
         raise WireError("the Ed25519 point is not in its canonical form")
     if y in _LOW_ORDER:
         raise WireError("the Ed25519 point is of low order")
-    # x² = u / v; a number and its inverse are both squares or neither is (Euler's criterion).
-    u, v = y * y - 1, _D * y * y + 1
-    if pow(u * v, (_P - 1) // 2, _P) != 1:
-        raise WireError("the Ed25519 point is not on the curve")
+    try:
+        crypto_core_ed25519_add(data, data)  # libsodium adds nothing that is not on the curve
+    except CryptoError as error:
+        raise WireError("the Ed25519 point is not on the curve") from error
 
 
 def check_curve_point(curve: str, data: bytes) -> None:
