@@ -149,7 +149,7 @@ def _answer(services: Services, policies: Policies, host_id: str, version: int) 
             "bundle_signature": None if has_it else policy.signature,
             "fresh": fresh,
             "fresh_signature": signature,
-            "krl": b64encode(krl.write(freshness.KRL_VERSION, KRL_MADE_AT)).decode(),
+            "krl": b64encode(krl.write(freshness.KRL_VERSION, KRL_MADE_AT, {}, ())).decode(),
             "krl_version": freshness.KRL_VERSION,
             "authorities": [public_line(services.keys.user_ca.public_key)],
             "services": policy.services,
