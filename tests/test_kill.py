@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ca.services import Services
 
-KILLS = 120
+KILLS = 50
 
 
 @pytest.mark.attack(173)
