@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from demo.stage import DemoError, Stage
+from demo.stage import Stage
 from machine.clients import HOST
 from machine.private import CHECKOUT
 from machine.sshd import start_sshd
@@ -16,8 +16,6 @@ EXAMPLE = f"{CHECKOUT}/examples/acme.toml"
 PEOPLE = ("alice", "bob", "carol", "mallory")
 PASSPHRASE = "/root/passphrase"  # noqa: S105 -- a path
 SSHD_HOOK = "/usr/lib/amrgate/sshd-hook"
-LOG = "/var/log/amrgate.log"
-PATIENCE = 20  # seconds until a daemon answers
 
 
 class Company:
@@ -38,34 +36,32 @@ class Company:
         where = ("--issuer", CA, "--ssh-host", HOST)
         stage.run("root", "amrgate-ca", "init", "--passphrase-file", PASSPHRASE, *where)
         stage.run("root", "amrgate-ca", "apply", "acme.toml")
-        for name, password in self._passwords.items():
-            self._secret(f"/root/{name}", password)
-            self._machine.check("amrgate-ca", "user", "password", name, "--from-file", name)
-        stage.say("Each of the four got a password of their own: amrgate-ca user password NAME")
+        with stage.work("Each of the four gets a password: amrgate-ca user password NAME"):
+            for name, password in self._passwords.items():
+                self._secret(f"/root/{name}", password)
+                self._machine.check("amrgate-ca", "user", "password", name, "--from-file", name)
         self._machine.check("touch", "note", user="alice")
         self.start_ca()
         token = stage.run("root", "amrgate-ca", "host", "token", HOST)
-        stage.run("root", *token.out.split(), shown="sshd-hook enroll … (that line)")
-        for daemon in ("userdb --supervise", "agent"):
-            self._spawn(f"sshd-hook {daemon}", SSHD_HOOK, *daemon.split())
-        start_sshd(self._machine)
-        stage.say(f"Debian's own sshd now listens as {HOST}, UsePAM yes, with the hook.")
+        line = ("sshd-hook enroll …", "# the line above")
+        stage.run("root", *token.out.splitlines()[-1].split(), shown=line)
+        stage.start(SSHD_HOOK, "userdb", "--supervise")
+        stage.start(SSHD_HOOK, "agent")
+        with stage.work(f"Debian's own sshd, UsePAM yes, with the hook, starts as {HOST}."):
+            start_sshd(self._machine)
 
     def start_ca(self) -> None:
         """Start the service, and wait until it answers."""
         words = ("amrgate-ca", "serve", "--passphrase-file", PASSPHRASE)
-        self._service = self._spawn("amrgate-ca serve", *words)
-        deadline = time.monotonic() + PATIENCE
-        while not self._is_up():
-            if time.monotonic() > deadline:
-                raise DemoError("The CA does not answer.")
-            time.sleep(0.05)
+        self._service = self._stage.start(*words, is_up=self._is_up)
 
     def stop_ca(self) -> None:
         """Stop the service, as `systemctl stop` does."""
-        self._stage.run("root", "kill", str(self._service), shown="kill %1    # the CA")
-        while self._is_up():
-            time.sleep(0.05)
+        stop = ("kill", str(self._service))
+        self._stage.run("root", *stop, shown=("kill %1", "# the CA"))
+        with self._stage.work("It ends once it has answered those who are waiting."):
+            while self._is_up():
+                time.sleep(0.05)
 
     def log_in(self, person: str, *words: str) -> None:
         """`amrgate login`: the person fills in the page."""
@@ -73,7 +69,11 @@ class Company:
 
     def set_up_app(self, person: str) -> None:
         """The person sets up an authenticator app on the page of the CA."""
-        self._browse(person, "security", CA)
+        doing = (
+            f'{person.capitalize()}, on the page: "Set up application", the code, "Verify & save".'
+        )
+        with self._stage.work(doing):
+            self._browse(person, "security", CA)
 
     def write(self, path: str, text: str) -> None:
         """Write a file of the machine's root."""
@@ -87,10 +87,6 @@ class Company:
         file = self._machine.path(path)
         file.touch(0o600)
         file.write_text(f"{text}\n")
-
-    def _spawn(self, shown: str, *words: str) -> int:
-        self._stage.run("root", "true", shown=f"{shown} &")
-        return self._machine.spawn(*words, log=LOG)
 
     def _browse(self, person: str, page: str, url: str) -> None:
         wish = {

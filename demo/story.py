@@ -1,6 +1,6 @@
 """The nine steps: one organization switches MFA on, and everything follows."""
 
-from demo.company import Company
+from demo.company import CA, Company
 from demo.stage import Stage
 from machine.clients import FORMS, HOST, SERVICE, Form
 from sshd_hook.policy import MORE_AUTHENTICATION, NO_ACCESS, Decision
@@ -16,9 +16,11 @@ amr = ["mfa", "sso:acme"]
 ONLY_MFA = SSO.replace(', "sso:acme"', "")
 BACKDATE = """
 UPDATE grant_sessions SET proofs = (
-    SELECT json_group_array(json_set(value, '$.at', json_extract(value, '$.at') - 360))
-    FROM json_each(proofs))
-WHERE ended_at IS NULL AND user_id = (SELECT id FROM users WHERE username = 'alice')
+    SELECT json_group_array(
+        json_set(value, '$.at', json_extract(value, '$.at') - 360)
+    ) FROM json_each(proofs)
+) WHERE ended_at IS NULL
+    AND user_id = (SELECT id FROM users WHERE username = 'alice')
 """
 
 
@@ -59,10 +61,10 @@ class Story:
     def a_password_is_enough(self) -> None:
         """Alice logs in with her password, and is in"""
         stage = self._stage
-        for person in ("carol", "mallory"):
-            self._arrive(person)
-        stage.say("Carol and Mallory did the same before her.")
-        self._company.log_in("alice", "--ca", "http://127.0.0.1:8022")
+        with stage.work("Carol and Mallory do the same before her."):
+            for person in ("carol", "mallory"):
+                self._arrive(person)
+        self._company.log_in("alice", "--ca", CA)
         stage.run("alice", "amrgate", "ssh-config", "install")
         info = stage.run("alice", "amrgate", "ssh-cert", "info").out
         stage.expect("the certificate says: amr: pwd", _line(info, "amr:"), "amr: pwd")
@@ -73,7 +75,7 @@ class Story:
         """Bob, an admin with an authenticator app, requires MFA"""
         stage = self._stage
         self._company.set_up_app("bob")
-        self._company.log_in("bob", "--ca", "http://127.0.0.1:8022")
+        self._company.log_in("bob", "--ca", CA)
         stage.run("bob", "amrgate", "org", "mfa-enforcement", "acme", "enable")
         stage.run("alice", "sleep", "1")
         wanted = self._more("alice", ("mfa",), ("mfa",))
@@ -89,7 +91,6 @@ class Story:
 
     def alice_sets_up_an_app(self) -> None:
         """Alice sets up an authenticator app, and is in"""
-        self._stage.say('On the page: "Set up application", the code, "Verify & save".')
         self._company.set_up_app("alice")
         self._company.log_in("alice", "-f")
         self._gets_in("alice")
@@ -107,11 +108,13 @@ class Story:
         """Bob asks for a login within five minutes"""
         stage = self._stage
         stage.run("bob", "amrgate", "org", "mfa-enforcement", "acme", "enable", "--max-age", "5m")
-        stage.say("Nobody wants to wait: Alice's login is dated back by six minutes in the CA's")
-        stage.say("database, and she takes a new certificate.")
+        stage.say(
+            "Nobody wants to wait: Alice's login is dated back by six minutes in the CA's database,"
+            " and she takes a new certificate."
+        )
         program = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute(sys.argv[2]); d.commit()"
         words = ("/usr/bin/python3", "-c", program, "/var/lib/amrgate-ca/amrgate.db", BACKDATE)
-        stage.run("root", *words, shown=f'sqlite3 amrgate.db "{BACKDATE.strip()}"')
+        stage.run("root", *words, shown=("sqlite3", "amrgate.db", f'"{BACKDATE.strip()}"'))
         stage.run("alice", "amrgate", "ssh-cert", "load", "--force")
         wanted = self._more("alice", ("mfa",), ("max_age",), max_age=300)
         self._is_refused("alice", FORMS[0], wanted)
@@ -126,9 +129,8 @@ class Story:
         self._is_refused("carol", FORMS[0], wanted)
 
     def _arrive(self, person: str) -> None:
-        with self._stage.silence():
-            self._company.log_in(person, "--ca", "http://127.0.0.1:8022")
-            self._stage.run(person, "amrgate", "ssh-config", "install")
+        self._company.log_in(person, "--ca", CA)
+        self._stage.run(person, "amrgate", "ssh-config", "install")
 
     def _apply(self, name: str, requirement: str) -> None:
         example = self._stage.machine.path("/root/acme.toml").read_text()
@@ -144,8 +146,7 @@ class Story:
 
     def _is_refused(self, person: str, form: Form, wanted: str, service: str = SERVICE) -> None:
         words = form.command(f"{service}@{HOST}")
-        shown = " ".join(words) + (f" <<< {form.stdin.strip()!r}" if form.stdin else "")
-        result = self._stage.run(person, *words, shown=shown, stdin=form.stdin, ends=form.refused)
+        result = self._stage.run(person, *words, stdin=form.stdin, ends=form.refused)
         self._stage.expect("refused, to the letter", result.err[: len(wanted)], wanted)
 
     def _more(
@@ -170,8 +171,7 @@ class Story:
     def _same_bytes_as_ssh_keygen(self) -> None:
         stage = self._stage
         listed = stage.run("alice", "ssh-keygen", "-L", "-f", CERTIFICATE).out
-        stage.say("What would ssh-keygen itself have written for -O extension:amr@amrgate=pwd?")
-        with stage.silence():
+        with stage.work("What would ssh-keygen write for -O extension:amr@amrgate=pwd itself?"):
             stage.run("alice", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "own")
             option = ("-O", "extension:amr@amrgate=pwd")
             stage.run("alice", "ssh-keygen", "-q", "-s", "own", "-I", "x", *option, "own.pub")

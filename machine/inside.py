@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -19,9 +20,15 @@ from pathlib import Path
 STAGE = Path("/mnt")  # exists on every Debian; hidden again before anything runs
 CHECKOUT = "/opt/amrgate"
 OVERLAID = ("/etc", "/usr/lib", "/usr/local", "/opt", "/srv", "/var")
+# In a root of our own, besides those of FRESH: what is not shown from the machine's.
+OWN_FOLDERS = (
+    *("/proc", "/dev", "/mnt", "/old", "/opt", "/srv", "/usr/lib", "/usr/local/bin"),
+    *("/var/empty", "/var/lib", "/var/log", "/var/tmp"),  # noqa: S108 - fresh as well
+)
 FRESH = {"/home": "0755", "/root": "0700", "/tmp": "1777", "/run": "0755"}  # noqa: S108 - a fresh one
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 LINKS = {"fd": "fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # an ordinary user's may be without root's programs
 SIOCSIFFLAGS = 0x8914
 IFF_UP_RUNNING = 0x41
 LAST_SYSTEM_UID = 999
@@ -37,6 +44,7 @@ NAMES = "127.0.0.1 localhost ssh.acme.example ca.acme.example\n"
 
 def main(checkout: str) -> None:
     """Make the machine and stay until standard input ends."""
+    os.environ["PATH"] = PATH
     lay_out(checkout)
     private_devices()
     private_accounts()
@@ -55,11 +63,24 @@ def mount(*arguments: str) -> None:
 
 
 def lay_out(checkout: str) -> None:
-    """Put a private layer over what services write, and make the rest read-only."""
-    mount("-t", "tmpfs", "-o", "mode=0700", "machine", str(STAGE))
-    kept = STAGE / "checkout"
-    kept.mkdir()
-    mount("--rbind", checkout, str(kept))
+    """Put private files where services write, and make the rest read-only."""
+    if os.stat("/").st_uid == 0:  # noqa: PTH116
+        layer(checkout)
+    else:
+        copy(checkout)
+    for path, mode in FRESH.items():
+        mount("-t", "tmpfs", "-o", f"mode={mode}", "machine", path)
+    Path(CHECKOUT).mkdir()
+    mount("--move", str(STAGE / "checkout"), CHECKOUT)
+    mount("-o", "remount,bind,ro", CHECKOUT)
+    lead_imports_here()
+    for path in ("/run/sshd", "/run/lock", "/run/systemd/userdb"):
+        Path(path).mkdir(parents=True)
+
+
+def layer(checkout: str) -> None:
+    """Put a private layer over what services write."""
+    keep(checkout)
     mount("-o", "remount,bind,ro", "/")
     for number, path in enumerate(OVERLAID):
         upper, work = STAGE / f"upper{number}", STAGE / f"work{number}"
@@ -73,14 +94,49 @@ def lay_out(checkout: str) -> None:
             f"lowerdir={path},upperdir={upper},workdir={work}",
             path,
         )
-    for path, mode in FRESH.items():
-        mount("-t", "tmpfs", "-o", f"mode={mode}", "machine", path)
-    Path(CHECKOUT).mkdir()
-    mount("--move", str(kept), CHECKOUT)
-    mount("-o", "remount,bind,ro", CHECKOUT)
-    lead_imports_here()
-    for path in ("/run/sshd", "/run/lock", "/run/systemd/userdb"):
-        Path(path).mkdir(parents=True)
+
+
+def copy(checkout: str) -> None:
+    """Make a root of our own: in a user namespace the machine's files belong to nobody.
+
+    sshd and the hook trust what is root's, and so is every folder above it. What they do not ask
+    that of, programs and libraries, is the machine's.
+    """
+    mount("-t", "tmpfs", "-o", "mode=0755", "machine", str(STAGE))
+    for name in (*OWN_FOLDERS, *FRESH):
+        Path(f"{STAGE}{name}").mkdir(parents=True)
+    for path in Path("/").iterdir():
+        if path.is_symlink():  # /bin, /lib and the like
+            (STAGE / path.name).symlink_to(path.readlink())
+    for folder in ("/usr", "/usr/lib"):
+        for path in Path(folder).iterdir():
+            show(path)
+    with contextlib.suppress(shutil.Error):  # what only root may read
+        shutil.copytree("/etc", STAGE / "etc", symlinks=True)
+    for name in ("/proc", "/dev"):
+        mount("--rbind", name, f"{STAGE}{name}")
+    subprocess.run(("pivot_root", str(STAGE), str(STAGE / "old")), check=True)
+    os.chdir("/")
+    keep(f"/old{checkout}")
+    subprocess.run(("umount", "-l", "/old"), check=True)
+    Path("/old").rmdir()
+
+
+def show(path: Path) -> None:
+    """Let a file or folder of the machine be seen at its place in the new root."""
+    new = STAGE / path.relative_to("/")
+    if path.is_symlink():
+        new.symlink_to(path.readlink())
+    elif not new.exists():
+        new.mkdir() if path.is_dir() else new.touch()
+        mount("--rbind", str(path), str(new))
+
+
+def keep(checkout: str) -> None:
+    """Keep the checkout at hand while the file system is laid out."""
+    mount("-t", "tmpfs", "-o", "mode=0700", "machine", str(STAGE))
+    (STAGE / "checkout").mkdir()
+    mount("--rbind", checkout, str(STAGE / "checkout"))
 
 
 def lead_imports_here() -> None:

@@ -1,7 +1,6 @@
 """Starting a private machine, and running commands in it from outside."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,26 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from machine import needs
 from machine.inside import PERSONS
+from machine.needs import MachineError
+from machine.rootless import UserNamespace
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-NEEDED = {
-    "unshare": "util-linux",
-    "nsenter": "util-linux",
-    "setpriv": "util-linux",
-    "mount": "mount",
-    "sshd": "openssh-server",
-    "ssh": "openssh-client",
-    "sftp": "openssh-client",
-    "rsync": "rsync",
-    "script": "bsdutils",
-}
-NAME_SERVICE = "libnss_systemd.so.2"
 SECONDS = 60  # for any one command
-
-
-class MachineError(Exception):
-    """The private machine cannot be made or used; the message says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -103,19 +89,23 @@ class PrivateMachine(Machine):
     """Namespaces with an init process: private files, processes and network, gone when it ends."""
 
     def __init__(self) -> None:
-        check()
-        namespaces = ("--mount", "--pid", "--fork", "--mount-proc", "--net", "--kill-child")
+        needs.check()
+        self._users = None if os.geteuid() == 0 else UserNamespace()
+        unshare = ("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--net", "--kill-child")
         init = ("/usr/bin/python3", "-IS", str(CHECKOUT / "machine" / "inside.py"), str(CHECKOUT))
         self._init = subprocess.Popen(
-            ("unshare", *namespaces, *init),
+            (*self._as_root, *unshare, *init),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,  # an interrupt at the terminal ends what runs in it, not it
         )
-        if self._init.stdout is None or self._init.stdout.readline() != "ready\n":
-            raise MachineError(f"The private machine did not start: {self._init.communicate()[1]}")
+        try:
+            self._wait_until_ready()
+        except BaseException:  # an interrupt as well
+            self.stop()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -131,13 +121,15 @@ class PrivateMachine(Machine):
     def stop(self) -> None:
         """End every process of the machine; its files go with them."""
         self._init.communicate()
+        if self._users:
+            self._users.stop()
 
     @property
     def prefix(self) -> tuple[str, ...]:
         """Into its namespaces."""
         pid = self._init.pid
         return (
-            "nsenter",
+            *(self._as_root or ("nsenter",)),
             f"--mount=/proc/{pid}/ns/mnt",
             f"--net=/proc/{pid}/ns/net",
             f"--pid=/proc/{pid}/ns/pid_for_children",
@@ -146,6 +138,15 @@ class PrivateMachine(Machine):
     def path(self, inside: str) -> Path:
         """Its place in the machine's own layers."""
         return Path(f"/proc/{self._init.pid}/root{inside}")
+
+    def _wait_until_ready(self) -> None:
+        if self._init.stdout is None or self._init.stdout.readline() != "ready\n":
+            raise MachineError(f"The private machine did not start: {self._init.communicate()[1]}")
+
+    @property
+    def _as_root(self) -> tuple[str, ...]:
+        """The words that make an ordinary user root of the namespaces; none for root."""
+        return ("nsenter", self._users.option) if self._users else ()
 
 
 def as_user(user: str, environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -156,22 +157,3 @@ def as_user(user: str, environment: Mapping[str, str]) -> tuple[str, ...]:
         *("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--reset-env", "--"),
         *("env", "-C", home, "LANG=C.UTF-8", *settings),
     )
-
-
-def check() -> None:
-    """See that a private machine can be made here.
-
-    Raises:
-        MachineError: it cannot; the message is one sentence for the person at the terminal.
-    """
-    if os.geteuid() != 0:
-        raise MachineError(
-            "A private machine needs root, to mount and to let sshd change users:"
-            " run this as root, or with sudo."
-        )
-    search = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    missing = {package for name, package in NEEDED.items() if not shutil.which(name, path=search)}
-    if not any(Path("/usr/lib").glob(f"*/{NAME_SERVICE}")):
-        missing.add("libnss-systemd")
-    if missing:
-        raise MachineError(f"Missing Debian packages: {' '.join(sorted(missing))}.")

@@ -3,8 +3,9 @@
 import time
 
 from machine.clients import CONFIG, HOST
+from machine.needs import MachineError
 from machine.people import IDS
-from machine.private import Machine, MachineError
+from machine.private import Machine
 from sshd_hook.wire import unb64
 
 LOG = "/var/log/sshd.log"

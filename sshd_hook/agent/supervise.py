@@ -63,7 +63,8 @@ class Supervisor:
             os.chmod(new, 0o666)  # noqa: S103 -- whoever looks up a name asks
             listener.listen(BACKLOG)
             self._child = self._spawn(listener)
-            os.setpriority(os.PRIO_PROCESS, self._child.pid, PRIORITY)
+            with contextlib.suppress(PermissionError):  # a container's root may not
+                os.setpriority(os.PRIO_PROCESS, self._child.pid, PRIORITY)
         # Ours is closed now: when the child dies, whoever waits in the queue is told at once.
         os.rename(new, self._path)
         self.is_well(STARTING)
