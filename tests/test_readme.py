@@ -1,78 +1,158 @@
-"""Every command that the documents show is one that works: run here, or at least understood."""
+"""Every command that the documents show is run, as it is shown, and prints what is shown."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ca.client.main import main as amrgate
-from ca.ops.main import main as amrgate_ca
+from machine.private import PrivateMachine
+from tests.documents import PAGES, ROOT, Command, commands, fill_in, hidden, matches
+from tests.hosts import wait_for
+from tests.story import UNIT, Story
 
 if TYPE_CHECKING:
-    import click
+    from collections.abc import Iterator
+    from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-PAGES = sorted(
-    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")],
-    key=lambda page: page.name,
-)
-PROGRAMS = r"make|amrgate|amrgate-ca|\.venv/bin/\w+"
-GROUPS: dict[str, click.Command] = {"amrgate": amrgate, "amrgate-ca": amrgate_ca}
+README = ROOT / "README.md"
+CANNOT_RUN = {
+    "make test": "it runs this test; that its recipe exists is seen below",
+    "make demo": "tests/test_demo.py runs it",
+    ".venv/bin/uv pip compile": "it asks the package index: here it locks a project without needs",
+    "systemctl": "the private machine has no systemd: tests/story.py does what the unit says",
+}
+"""All that is shown and not run as it is, and why."""
+NEEDS_NOTHING = """
+[project]
+name = "nothing"
+version = "1"
+optional-dependencies = { dev = [] }
+"""
+
+SHOWN = [command for page in PAGES for command in commands(page)]
+TYPED_IN_A_CHECKOUT = [one for one in SHOWN if not one.prompt and one.text.split()[0] != "POST"]
 
 
-def commands(page: Path) -> list[str]:
-    """Indented lines that begin with a program of ours, without their comments."""
-    text = page.read_text().replace("\\\n", " ")
-    shown = re.findall(rf"^ {{4}}((?:{PROGRAMS})(?: .*)?)$", text, re.MULTILINE)
-    return [re.sub(r"\s+# .*", "", command).strip() for command in shown]
-
-
-SHOWN = [(page.name, command) for page in PAGES for command in commands(page)]
+def exception(command: Command) -> str:
+    """The entry of CANNOT_RUN that the command is; empty if it is none."""
+    return next((entry for entry in CANNOT_RUN if f"{command.text} ".startswith(f"{entry} ")), "")
 
 
 def test_the_readme_shows_its_two_commands() -> None:
-    assert commands(ROOT / "README.md")[:2] == ["make demo", "make test"]
+    assert [one.text for one in commands(README)[:2]] == ["make demo", "make test"]
 
 
-@pytest.mark.parametrize(("page", "command"), SHOWN)
-def test_a_command_that_is_shown_is_understood(page: str, command: str) -> None:
-    """Each option and target exists: nothing is carried out but by the tests below."""
-    program, *arguments = shlex.split(command)
-    if program == "make":
-        subprocess.run(["make", "-n", *arguments], cwd=ROOT, check=True, capture_output=True)
-    elif program in GROUPS:
-        _parse(GROUPS[program], program, arguments)
+def test_nothing_else_is_left_out() -> None:
+    assert set(CANNOT_RUN) == {"make test", "make demo", ".venv/bin/uv pip compile", "systemctl"}
+    assert {exception(one) for one in SHOWN} - {""} == set(CANNOT_RUN)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_command_stands_where_it_is_not_run(page: Path) -> None:
+    assert hidden(page) == []
+
+
+@pytest.mark.parametrize("command", TYPED_IN_A_CHECKOUT, ids=str)
+def test_what_one_types_in_a_checkout_runs(command: Command, tmp_path: Path) -> None:
+    program, *words = shlex.split(command.text)
+    if exception(command) == ".venv/bin/uv pip compile":
+        (tmp_path / "pyproject.toml").write_text(NEEDS_NOTHING)
+        _run(str(ROOT / program), *words, folder=tmp_path)
+        assert (tmp_path / "requirements.lock").exists()
+    elif exception(command):
+        _run("make", "-n", *words)
     else:
-        assert (ROOT / program).is_file(), f"{page}: {command}"
+        _run(program, *words)
 
 
-def _parse(command: click.Command, name: str, arguments: list[str]) -> None:
-    """Have click read a command line down to the last option, without running anything."""
-    import click
+# --- the whole way, as one story ------------------------------------------------------------
 
-    context = command.make_context(name, list(arguments))
-    while isinstance(command, click.Group):
-        found, following, words = command.resolve_command(context, context.args)
-        assert following is not None
-        name, command = str(found), following
-        context = command.make_context(name, words, parent=context)
+
+@pytest.fixture(scope="module")
+def story() -> Iterator[Story]:
+    with PrivateMachine() as machine:
+        yield Story(machine)
+
+
+@pytest.mark.xdist_group("machine")
+def test_the_story_of_the_readme_is_true(story: Story) -> None:
+    for command in commands(README):
+        if not command.prompt:
+            continue
+        status, printed = story.carry_out(command)
+
+        assert not command.shown or matches(command.shown, printed), f"{command}\n{printed}"
+        refused = any(line.startswith("Error: ") for line in command.shown)
+        assert (status != 0) == refused, f"{command}: {status}\n{printed}"
+
+
+@pytest.mark.xdist_group("machine")
+def test_its_unit_is_one_for_systemd(story: Story) -> None:
+    verified = story.machine.run("systemd-analyze", "verify", UNIT)
+
+    assert (verified.status, verified.err) == (0, "")
+
+
+@pytest.mark.xdist_group("machine")
+def test_after_the_restore_the_host_obeys(story: Story) -> None:
+    log = story.machine.path("/var/log/host")
+
+    wait_for(lambda: "obeying" in log.read_text().splitlines()[-1], 30)
+
+
+@pytest.mark.xdist_group("machine")
+def test_the_requests_of_the_directorys_page_are_answered(story: Story) -> None:
+    requests = [one.text for one in SHOWN if one.text.startswith("POST ")]
+    assert len(requests) == 2
+
+    for request in requests:
+        story.ask("bob", request)
+
+
+# --- the reader of the documents ------------------------------------------------------------
+
+
+def test_what_is_shown_must_be_what_is_printed() -> None:
+    assert matches(("a", "…", "b … d"), "a\n1\n2\nb c d\n")
+    assert matches(("a", "…"), "a\n")
+    for shown in (("a",), ("a", "…", "b"), ("…", "b c d", "…", "e")):
+        assert not matches(shown, "a\n1\n2\nb c d\n")
+
+
+def test_a_word_that_was_cut_is_the_last_one_printed() -> None:
+    assert fill_in("x --token join-…", "join-1\njoin-2_b end\n") == "x --token join-2_b"
+
+
+def test_a_command_without_a_prompt_is_found_out(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("As in\n\n    amrgate login --now\n")
+
+    assert commands(page) == []
+    assert hidden(page) == ["amrgate login --now"]
 
 
 def test_make_alone_lists_the_targets() -> None:
-    listed = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    listed = _run("make")
 
     for target in ("demo", "test", "bench", "fuzz", "mutation", "serve"):
         assert re.search(rf"^ +make {target} +\w", listed, re.MULTILINE)
 
 
 def test_set_up_has_nothing_to_do_the_second_time() -> None:
-    subprocess.run(["scripts/setup"], cwd=ROOT, check=True, capture_output=True, timeout=600)
+    _run("scripts/setup")
 
     again = subprocess.run(["scripts/setup"], cwd=ROOT, check=True, capture_output=True, timeout=9)
 
     assert (again.stdout, again.stderr) == (b"", b"")
+
+
+def _run(*words: str, folder: Path = ROOT) -> str:
+    ran = subprocess.run(
+        words, cwd=folder, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
