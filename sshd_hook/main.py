@@ -98,6 +98,13 @@ def run_status(_asked: argparse.Namespace) -> None:
         raise CommandError("this host refuses, or soon will: see above")
 
 
+def run_doctor(asked: argparse.Namespace) -> None:
+    """Say what is wrong with this host; its exit status is for monitoring."""
+    from sshd_hook.doctor import report
+
+    sys.exit(report.run(as_json=asked.json))
+
+
 def _serve() -> None:
     from sshd_hook import service, userdb
 
@@ -200,6 +207,16 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Example: sshd-hook status",
     )
     command.set_defaults(run=run_status)
+
+    command = commands.add_parser(
+        "doctor",
+        help="say what is wrong with this host",
+        description="Say what is wrong with this host, and how to mend it. Exit status: 0 healthy,"
+        " 1 warnings, 2 faults, 3 it could not look.",
+        epilog="Example: sshd-hook doctor --json",
+    )
+    command.add_argument("--json", action="store_true", help="as one JSON object")
+    command.set_defaults(run=run_doctor)
     return parser
 
 
