@@ -23,9 +23,8 @@ PAIRS = 120
 HOOKED, STATIC = 2221, 2222
 ALTERED = "/etc/ssh/static"  # the files that the static sshd sees in the place of the host's
 PAM = "/etc/pam.d/sshd"
-# As systemd starts it (DefaultLimitNOFILE): pam_exec closes every descriptor that there may be.
 # What sshd draws the delays by are its host key and main file, so both sshds have the same ones.
-SERVE = "ulimit -Sn 1024; exec /usr/sbin/sshd -D -e -o PidFile=none -o Port="
+SERVE = "exec /usr/sbin/sshd -D -e -o PidFile=none -o Port="
 REPLACE = f"""\
 mount --bind {ALTERED}/drop-in {paths.SSHD_DROP_IN}
 mount --bind {ALTERED}/pam {PAM}
