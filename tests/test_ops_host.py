@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import insert
 
 from ca import settings
+from ca.directory import people
+from ca.errors import TooManyAttempts
 from ca.hosts import join
-from ca.identity import accounts
+from ca.identity import accounts, attempts
 from ca.ops.main import main
 from ca.settings import Settings
-from ca.store import hosts, schema
-from ca.store.engine import open_engine, reading
+from ca.store import hosts, schema, tables
+from ca.store.engine import open_engine, reading, writing
 from tests.directory import ACME, SERVICE, records, version
 
 if TYPE_CHECKING:
@@ -315,9 +318,40 @@ def test_lost_factors_are_forgotten(ca: Ca) -> None:
     assert records(ca.engine)[-1][0] == "factors:forget"
 
 
-@pytest.mark.parametrize("words", [("password",), ("disable",), ("enable",), ("forget-factors",)])
-def test_nobody_is_nobody(ca: Ca, words: tuple[str, ...]) -> None:
-    error = ca.error("user", *words, "nobody", typed=f"{PASSWORD}\n{PASSWORD}\n")
+def test_who_failed_too_often_is_unlocked(ca: Ca, tmp_path: Path) -> None:
+    ca.check("apply", EXAMPLE)
+    (tmp_path / "password").write_text(PASSWORD)
+    ca.check("user", "password", "alice", "--from-file", tmp_path / "password")
+    with reading(ca.engine) as connection:
+        alice = people.find(connection, "alice").id
+    row = {"subject": alice, "failures": attempts.MAX_FAILURES, "last_at": now()}
+    with writing(ca.engine) as connection:
+        connection.execute(insert(tables.attempts).values(row))
+    with pytest.raises(TooManyAttempts, match="unlock the account"):
+        accounts.check_password(ca.engine, "alice", PASSWORD, now())
+
+    said = ca.check("user", "unlock", "alice")
+
+    assert said == "alice may log in again: 100 failed attempts are forgotten.\n"
+    assert accounts.check_password(ca.engine, "alice", PASSWORD, now())
+    event, actor, subject = records(ca.engine)[-1]
+    assert (event, subject) == ("attempts:forget", alice)
+    assert actor.startswith("operator ")
+
+
+def test_who_did_not_fail_is_not_unlocked(ca: Ca) -> None:
+    ca.check("apply", EXAMPLE)
+    before = records(ca.engine)
+
+    said = ca.check("user", "unlock", "alice")
+
+    assert said == "alice was not locked: there is no failed attempt.\n"
+    assert records(ca.engine) == before
+
+
+@pytest.mark.parametrize("command", ["password", "disable", "enable", "forget-factors", "unlock"])
+def test_nobody_is_nobody(ca: Ca, command: str) -> None:
+    error = ca.error("user", command, "nobody", typed=f"{PASSWORD}\n{PASSWORD}\n")
 
     assert "There is no user 'nobody'" in error
 
@@ -340,6 +374,7 @@ def test_nobody_is_nobody(ca: Ca, words: tuple[str, ...]) -> None:
         ("user", "disable"),
         ("user", "enable"),
         ("user", "forget-factors"),
+        ("user", "unlock"),
     ],
     ids=" ".join,
 )

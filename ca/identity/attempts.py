@@ -8,6 +8,7 @@ import hashlib
 
 from sqlalchemy import Engine
 
+from ca import audit
 from ca.errors import TooManyAttempts
 from ca.store import attempts as store
 from ca.store.engine import writing
@@ -18,7 +19,7 @@ FREE = 5
 MAX_WAIT = 3600  # seconds
 
 MAX_FAILURES = 100
-"""In a row; NIST SP 800-63B-4, section 3.2.2, allows no more. Then nothing is tried any more."""
+"""In a row; NIST SP 800-63B-4, section 3.2.2, allows no more. Then nothing is tried until `unlock`."""
 
 RETRIES = 20  # of counting, where others count at the same time
 NAME_KEPT = 86400  # seconds that the count of a name that nobody has is kept
@@ -36,12 +37,12 @@ def admit(engine: Engine, subject: str, now: int) -> None:
             seen = store.find_count(connection, subject)
             wait = seconds_to_wait(seen, now)
             if wait:
-                raise TooManyAttempts(_message(wait), wait)
+                raise TooManyAttempts(_message(seen, wait), wait)
             if len(subject) == NAME_LENGTH:
                 store.forget_before(connection, now - NAME_KEPT, NAME_LENGTH)
             if store.count_one(connection, subject, seen, now):
                 return
-    raise TooManyAttempts(_message(1), 1)
+    raise TooManyAttempts(_message(seen, 1), 1)
 
 
 def take_back(engine: Engine, subject: str) -> None:
@@ -59,6 +60,16 @@ def forget(engine: Engine, subject: str) -> None:
         store.forget(connection, subject)
 
 
+def unlock(engine: Engine, user_id: str, actor: str) -> int:
+    """Begin to count anew, because an operator says so; return how many attempts are forgotten."""
+    with writing(engine) as connection:
+        failures = store.find_count(connection, user_id).failures
+        if failures:
+            store.forget(connection, user_id)
+            audit.append(connection, "attempts:forget", actor, user_id, {"failures": failures})
+    return failures
+
+
 def of_name(name: str) -> str:
     """The subject for a name that nobody has, which must look as if somebody had it."""
     return hashlib.sha256(name.strip().casefold().encode()).hexdigest()
@@ -74,6 +85,8 @@ def seconds_to_wait(count: store.Count, now: int) -> int:
     return max(0, count.last_at + wait - now)
 
 
-def _message(wait: int) -> str:
+def _message(count: store.Count, wait: int) -> str:
+    if count.failures >= MAX_FAILURES:
+        return "Too many attempts. Ask whoever operates this service to unlock the account."
     unit, length = ("minutes", 60) if wait > 60 else ("seconds", 1)  # noqa: PLR2004 a minute
     return f"Too many attempts. Try again in {-(-wait // length)} {unit}."

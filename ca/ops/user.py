@@ -8,7 +8,7 @@ import click
 
 from ca.directory import people
 from ca.errors import InvalidRequest
-from ca.identity import accounts
+from ca.identity import accounts, attempts
 from ca.ops.database import open_database, operator
 from ca.ops.options import data_option
 from ca.store import directory
@@ -116,6 +116,27 @@ def forget_factors(name: str, data: Path) -> None:
     with open_database(data) as engine:
         people.forget_factors(engine, name, operator(), int(time.time()))
     click.echo(f"{name} logs in with the password alone, and can set up an application.")
+
+
+@user.command()
+@click.argument("name")
+@data_option
+def unlock(name: str, data: Path) -> None:
+    """Forget the failed attempts of NAME, who may log in again without a wait.
+
+    Be sure that it was NAME who failed: otherwise somebody may go on guessing.
+
+    Example: amrgate-ca user unlock alice
+    """
+    with open_database(data) as engine:
+        with reading(engine) as connection:
+            found = people.find(connection, name)
+        failures = attempts.unlock(engine, found.id, operator())
+    if failures:
+        attempted = "1 failed attempt is" if failures == 1 else f"{failures} failed attempts are"
+        click.echo(f"{name} may log in again: {attempted} forgotten.")
+    else:
+        click.echo(f"{name} was not locked: there is no failed attempt.")
 
 
 def _ask() -> str:
