@@ -136,6 +136,12 @@ def test_a_login_and_an_app_with_the_keyboard_alone(site: Services, chromium: Ch
     chromium.type("alice" + Keys.TAB)
     chromium.enter("not my password at all")
     assert "do not belong together" in chromium.text
+    assert chromium.driver.title == "Error: Log in · amrgate"
+    wrong = chromium.driver.switch_to.active_element
+    assert wrong.accessible_name == "Password"
+    assert wrong.get_attribute("aria-invalid") == "true"
+    message = chromium.driver.find_element(By.ID, str(wrong.get_attribute("aria-describedby")))
+    assert "do not belong together" in message.text
     chromium.enter(PASSWORD)
     assert "Is it you who logs in to" in chromium.text
     assert "http://127.0.0.1:5000" in chromium.text
@@ -158,6 +164,9 @@ def test_a_login_and_an_app_with_the_keyboard_alone(site: Services, chromium: Ch
     secret = str(chromium.driver.find_element(By.NAME, "secret").get_attribute("value"))
     chromium.enter(pyotp.TOTP(secret).now())
     assert len(chromium.driver.find_elements(By.CSS_SELECTOR, ".codes li")) == 10
+    for answered in ("codes", "application/remove"):
+        chromium.open(f"{site.settings.issuer}/security/{answered}")
+        assert chromium.driver.title == "Security · amrgate"
 
     chromium.press("Log out")
     chromium.press("Log out")
@@ -181,9 +190,11 @@ def test_pages_fit_and_can_be_read(
     add_person(site, "alice")
     chromium.size(width, dark=dark)
     issuer = site.settings.issuer
-    chromium.open(url_of(site, Client(site)))
+    login = url_of(site, Client(site))
+    chromium.open(login)
     pages = [chromium.driver.title]
     check_page(chromium, width, dark=dark)
+    chromium.open(login)
     chromium.type("alice" + Keys.TAB)
     chromium.enter(PASSWORD)
     for url in ("", "/security", "/security/application", "/logout", "/consent?for=x"):
@@ -213,6 +224,23 @@ def check_page(chromium: Chromium, width: int, *, dark: bool) -> None:
         if text.is_displayed():
             ink = luminance(text.value_of_css_property("color"))
             assert contrast(ink, ground) >= 4.5, f"{title}: {text.text}"
+    check_focus(chromium)
+
+
+def check_focus(chromium: Chromium) -> None:
+    """The Tab key reaches every control, and one sees where it is."""
+    title = chromium.driver.title
+    controls = chromium.driver.find_elements(By.CSS_SELECTOR, "a, button, input, summary")
+    missed = {control.id for control in controls if control.is_displayed()}
+    for _ in range(len(controls) + 2):  # the page itself is one of the stops
+        for focused in chromium.driver.find_elements(By.CSS_SELECTOR, "body :focus"):
+            missed.discard(focused.id)
+            outline = [
+                focused.value_of_css_property(f"outline-{one}") for one in ("style", "width")
+            ]
+            assert outline == ["solid", "3px"], (title, focused.tag_name, focused.text)
+        chromium.type(Keys.TAB)
+    assert missed == set(), title
 
 
 def luminance(color: str) -> float:

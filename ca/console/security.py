@@ -41,6 +41,13 @@ def show_security(services: Given, request: Request) -> Response:
     )
 
 
+@router.get("/codes")
+@router.get("/application/remove")
+def show_again() -> Response:
+    """Somebody reloads what answered a form, and only a form gets that answer."""
+    return RedirectResponse(HOME, 303)
+
+
 @router.get("/application")
 def show_application(services: Given, request: Request) -> Response:
     """Shows a new secret as a QR code, and asks for the first code of it."""
