@@ -83,8 +83,12 @@ def put_pipe(p: Planter) -> None:
 
 def old_sshd(p: Planter) -> None:
     """The real one, but for the version that it tells."""
+
+    def older(version: re.Match[bytes]) -> bytes:
+        return b"OpenSSH_7.9".ljust(len(version[0]), b"9")
+
     program = p.path("/usr/sbin/sshd").read_bytes()
-    p.cover("/usr/sbin/sshd", re.sub(rb"OpenSSH_\d+\.\d", b"OpenSSH_7.9", program))
+    p.cover("/usr/sbin/sshd", re.sub(rb"OpenSSH_\d+\.\d", older, program))
 
 
 def replaced_sshd(p: Planter) -> None:
@@ -130,6 +134,16 @@ def stop_user_database(p: Planter) -> None:
     p.undo(start_user_database, p.host)
 
 
+def stop_hearing(p: Planter) -> None:
+    """It hangs: also where sshd looks up the groups of a service."""
+    supervisor = int(p.path(USERDB_PID).read_text())
+    processes = p.run("pgrep", "-P", str(supervisor)).split()
+    for pid in (str(supervisor), *processes):
+        p.run("kill", "-STOP", pid)
+        p.undo(p.run, "kill", "-CONT", pid)
+    p.sshd("Match Group sudo\n    PermitTTY yes\n")
+
+
 def slow_user_database(p: Planter) -> None:
     stop_user_database(p)
     pid = p.host.machine.spawn("/usr/bin/python3", "-IS", "-c", SLOW, log="/dev/null")
@@ -164,6 +178,11 @@ def foreign_bundle(p: Planter) -> None:
     data = p.host.ca.bundle(host_id="another", version=version)
     p.write(paths.BUNDLE, data)
     p.state()
+
+
+def run_ahead(p: Planter) -> None:
+    p.state(**since(1800))
+    os.utime(p.path(paths.FRESH))
 
 
 def damage_bundle(p: Planter) -> None:
@@ -258,7 +277,9 @@ NO_COMMAND = "AuthorizedKeysCommand none"
 NO_KEYS = "AuthorizedKeysFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
 FAULTS = [
     # --- what sshd does for services, whichever block says so ---
-    Fault("gate-missing", lambda p: p.away(paths.SSHD_DROP_IN)),
+    Fault(
+        "gate-missing", lambda p: p.edit(paths.SSHD_DROP_IN, lambda text: text.split("Match")[0])
+    ),
     setting("public-key-login", "PubkeyAuthentication no"),
     setting("authentication-methods", "AuthenticationMethods publickey,password publickey"),
     setting("certificate-algorithms", "PubkeyAcceptedAlgorithms ssh-ed25519"),
@@ -267,7 +288,6 @@ FAULTS = [
     setting("revoked-keys", "RevokedKeys none"),
     # With `AuthorizedKeysCommand none`, 9.2 takes no later AuthorizedPrincipalsCommand.
     setting("principals-command", "AuthorizedPrincipalsCommand /usr/bin/echo %u", NO_COMMAND),
-    setting("principals-command", "AuthorizedKeysCommand none", match="Address 10.0.0.0/8"),
     setting(
         "principals-command-tokens",
         f"AuthorizedPrincipalsCommand {paths.PRINCIPALS} %u %C",
@@ -407,6 +427,7 @@ FAULTS = [
     Fault("uid-map-bad", lambda p: p.away(paths.UIDS)),
     Fault("shared-uid-wrong", lambda p: p.write(paths.SHARED_UID, "400005\n")),
     Fault("userdb-down", stop_user_database),
+    Fault("userdb-down", stop_hearing),
     Fault("userdb-slow", slow_user_database),
     # --- policy ---
     Fault("not-enrolled", lambda p: p.away(agent_host.RECORD)),
@@ -424,6 +445,7 @@ FAULTS = [
     Fault("fresh-expired", lambda p: p.state(**since(DAY + 60))),
     Fault("fresh-old", lambda p: p.state(**since(7200))),
     Fault("clock-behind", lambda p: p.state(**since(-3600))),
+    Fault("clock-ahead", run_ahead),
     Fault("krl-missing", lambda p: p.away(paths.REVOKED)),
     Fault("krl-empty", lambda p: p.write(paths.REVOKED, "")),
     Fault("krl-unreadable", lambda p: p.write(paths.REVOKED, p.host.read(paths.REVOKED)[:20])),

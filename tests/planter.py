@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,8 @@ class Planter:
         data = self.host.read(paths.BUNDLE)
         fields = {"version": bundles.from_bytes(data).version} | changes
         self.write(paths.FRESH, self.host.ca.statement(data, **fields))
+        came = fields.get("issued_at", time.time())
+        os.utime(self.path(paths.FRESH), (came, came))
 
     def certify_host(self, validity: str, key: bytes | None = None) -> None:
         self.write(HOST_CERTIFICATE, host_certificate(self.host, validity, key))

@@ -346,6 +346,11 @@ CODES = {
         "the CA's word is from the future, so the clock is behind: the hook refuses",
         "Set the clock, and let it be kept (systemd-timesyncd, chrony).",
     ),
+    "clock-ahead": Code(
+        FAULT,
+        "the CA's word was old when it came, so the clock is ahead: new certificates look expired",
+        "Set the clock, and let it be kept (systemd-timesyncd, chrony).",
+    ),
     "krl-missing": Code(
         FAULT, "there is no revocation list, so sshd refuses every certificate", _AGENT
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import grp
+import os
 import pwd
 import subprocess
 import time
@@ -24,6 +25,7 @@ PATIENCE = 5  # seconds for a program to answer
 USERDB_PATIENCE = 1.0  # seconds
 USERDB_SLOW = 0.25  # seconds; it takes one thousandth
 ADMINISTRATORS = ("sudo", "wheel")  # groups
+BYPASS = "SYSTEMD_BYPASS_USERDB"  # nss-systemd(8) then asks no user database
 MAX_ADMINISTRATORS = 5  # to ask sshd about
 
 
@@ -62,6 +64,11 @@ class Examined:
 
     def __init__(self, now: int) -> None:
         self.now = now
+        # While our user database hangs, every look-up of a name would, here and in sshd.
+        if self.userdb_seconds is None:
+            os.environ[BYPASS] = "1"
+        else:
+            os.environ.pop(BYPASS, None)
         self._answers: dict[Question, Settings | SshdError] = {}
 
     # --- sshd ---
@@ -135,10 +142,10 @@ class Examined:
         return _time_of_answer()  # once is chance
 
     def check_name_service(self) -> None:
-        """See that the name service may be asked about services: without us it could hang.
+        """See that the name service can be asked about services.
 
         Raises:
-            Unknown: it may not.
+            Unknown: it cannot, for our user database does not answer.
         """
         if self.userdb_seconds is None:
             raise Unknown
@@ -255,11 +262,12 @@ def _ask_sshd(question: Question) -> Settings | SshdError:
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    bypass = {BYPASS: os.environ[BYPASS]} if BYPASS in os.environ else {}
     return subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, **bypass},
         text=True,
         errors="replace",
         timeout=PATIENCE,

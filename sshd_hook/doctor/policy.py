@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 
 from sshd_hook import freshness, paths
 from sshd_hook.agent import apply, host, keygen
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sshd_hook.doctor.examined import Examined
 
 HEARD_LATELY = 1800  # seconds: three of the CA's words were missed
+NEW = 900  # seconds: a word is at most ten minutes old when it comes
 
 
 def check_enrolment(_examined: Examined) -> Iterator[Finding]:
@@ -66,6 +68,9 @@ def check_freshness(examined: Examined) -> Iterator[Finding]:
         yield Finding("fresh-expired", f"{age} s ago")
     elif age > HEARD_LATELY:
         yield Finding("fresh-old", f"for {age} s")
+    came = os.stat(paths.FRESH).st_mtime - statement.issued_at
+    if came > NEW:
+        yield Finding("clock-ahead", f"by {came - NEW:.0f} s at least")
     foreign = statement.host_id != examined.record.id
     if foreign or statement.version != examined.bundle.version:
         about = f"version {statement.version} for {statement.host_id}"
