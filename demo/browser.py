@@ -1,6 +1,6 @@
 """A browser with a person before it who fills in the pages of the CA, over HTTP.
 
-Runs in the private machine: `python -m demo.browser` reads from standard input what to do.
+In the private machine `python -m demo.browser` reads from standard input what to do.
 """
 
 import html
@@ -8,15 +8,36 @@ import json
 import re
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
 
 import httpx2
 import pyotp
 
 MAX_PAGES = 10  # of one login
 STEP = 30  # seconds for which a code counts (RFC 6238)
-FORM = re.compile(r'<form method="post" action="([^"]+)"')
+ACTION = re.compile(r'<form method="post" action="([^"]+)"')
 HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)"')
+
+
+class BrowserError(Exception):
+    """The person cannot go on; the message says why."""
+
+
+class Form(NamedTuple):
+    """The first form of a page: where it goes, and what goes along unseen."""
+
+    action: str
+    hidden: dict[str, str]
+
+
+def form_of(page: str) -> Form | None:
+    """The first form of a page that was sent as `page`, if it has one."""
+    action = ACTION.search(page)
+    if action is None:
+        return None
+    hidden = {name: html.unescape(value) for name, value in HIDDEN.findall(page)}
+    return Form(html.unescape(action[1]), hidden)
 
 
 @dataclass
@@ -37,65 +58,74 @@ class App:
 
 @dataclass
 class Browser:
-    """Whose browser it is, and what they know and have."""
+    """Whose browser it is, what they know and have, and what it showed and keeps."""
 
     username: str
     password: str
     app: App | None = None
     pages: list[str] = field(default_factory=list)
+    cookies: httpx2.Cookies = field(default_factory=httpx2.Cookies)
 
     def log_in(self, url: str) -> None:
-        """Open the page of a login, and go on until the way back to the terminal is done."""
+        """Open the page of a login, and go on until the way back to the terminal is done.
+
+        Raises:
+            BrowserError: the CA asks for what this person does not have, or fails.
+        """
         with self._http() as http:
-            self._fill_in(http, http.get(url))
+            self._fill_in(http, url)
 
     def set_up_app(self, authority: str) -> None:
-        """Log in at the CA, choose "Set up application", type its first code, save."""
+        """Log in at the CA, choose "Set up application", type its first code, save.
+
+        Raises:
+            BrowserError: it was not saved.
+        """
         with self._http() as http:
-            self._fill_in(http, http.get(f"{authority}/security"))
+            self._fill_in(http, f"{authority}/security")
             page = http.get(f"{authority}/security/application")
-            fields = _hidden(page.text)
-            self.app = App(fields["secret"])
-            fields["code"] = self.app.code()
-            saved = _post(http, page, "/security/application", fields)
-            if "ecovery codes" not in saved.text:
-                raise SystemExit("The application could not be set up.")
+            form = form_of(page.text)
+            if form is None or "secret" not in form.hidden:
+                raise BrowserError("The page shows no secret.")
+            self.app = App(form.hidden["secret"])
+            if "ecovery codes" not in _submit(http, page, form, code=self.app.code()).text:
+                raise BrowserError("The application could not be set up.")
 
-    def _fill_in(self, http: httpx2.Client, page: httpx2.Response) -> None:
+    def _fill_in(self, http: httpx2.Client, url: str) -> None:
+        page = http.get(url)
         for _ in range(MAX_PAGES):
-            form = FORM.search(page.text)
-            if form is None or not form[1].startswith(("/login", "/consent")):
+            self.pages.append(page.text)
+            form = form_of(page.text)
+            if form is None or not form.action.startswith(("/login", "/consent")):
                 break
-            page = self._answer(http, page, html.unescape(form[1]))
-        if page.is_error:
-            raise SystemExit(f"The CA's page answered {page.status_code}.")
-
-    def _answer(self, http: httpx2.Client, page: httpx2.Response, action: str) -> httpx2.Response:
-        fields = _hidden(page.text)
-        if action == "/login":
-            fields |= {"username": self.username, "password": self.password}
-        elif action == "/login/code":
-            if self.app is None:
-                raise SystemExit("The CA asks for a code, and there is no app.")
-            fields["code"] = self.app.code()
+            page = _submit(http, page, form, **self._answer(form.action))
         else:
-            fields["decision"] = "allow"
-        return _post(http, page, action, fields)
+            raise BrowserError(f"The login does not end: {page.text}")
+        self.cookies = http.cookies
+        if page.is_error:
+            raise BrowserError(f"The CA's page answered {page.status_code}.")
+
+    def _answer(self, action: str) -> dict[str, str]:
+        if action == "/login":
+            return {"username": self.username, "password": self.password}
+        if action != "/login/code":
+            return {"decision": "allow"}
+        if self.app is None:
+            raise BrowserError("The CA asks for a code, and there is no app.")
+        return {"code": self.app.code()}
 
     def _http(self) -> httpx2.Client:
-        return httpx2.Client(follow_redirects=True, timeout=30, trust_env=False)
+        return httpx2.Client(
+            cookies=self.cookies, follow_redirects=True, timeout=30, trust_env=False
+        )
 
 
-def _hidden(page: str) -> dict[str, str]:
-    return {name: html.unescape(value) for name, value in HIDDEN.findall(page)}
-
-
-def _post(
-    http: httpx2.Client, page: httpx2.Response, action: str, fields: dict[str, str]
+def _submit(
+    http: httpx2.Client, page: httpx2.Response, form: Form, **typed: str
 ) -> httpx2.Response:
-    where = page.url.join(action)
+    where = page.url.join(form.action)
     origin = f"{where.scheme}://{where.netloc.decode()}"
-    return http.post(where, data=fields, headers={"Origin": origin})
+    return http.post(where, data=form.hidden | typed, headers={"Origin": origin})
 
 
 def main() -> None:
@@ -103,12 +133,14 @@ def main() -> None:
     wish = json.load(sys.stdin)
     app = App(**wish["app"]) if wish["app"] else None
     browser = Browser(wish["username"], wish["password"], app)
-    if wish["page"] == "login":
-        browser.log_in(wish["url"])
-    else:
-        browser.set_up_app(wish["url"])
-    app = browser.app
-    json.dump({"secret": app.secret, "last": app.last} if app else None, sys.stdout)
+    try:
+        if wish["page"] == "login":
+            browser.log_in(wish["url"])
+        else:
+            browser.set_up_app(wish["url"])
+    except BrowserError as error:
+        sys.exit(str(error))
+    json.dump(asdict(browser.app) if browser.app else None, sys.stdout)
 
 
 if __name__ == "__main__":

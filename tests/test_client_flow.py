@@ -10,8 +10,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from demo.browser import App, Browser
 from tests.authorities import Engineer
-from tests.ca_server import Browser, CaServer
+from tests.ca_server import PASSWORD, CaServer
 from tests.certificates import keygen
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def at_home(folder: Path, browser: Browser) -> Engineer:
     home = folder / browser.username
     home.mkdir(mode=0o700)
-    return Engineer(home, browser)
+    return Engineer(home, browser.log_in)
 
 
 def set_up_app(engineer: Engineer, browser: Browser) -> str:
@@ -36,8 +37,8 @@ def set_up_app(engineer: Engineer, browser: Browser) -> str:
         line = process.stdout.readline()
         assert line, process.communicate()
         shown += line
-    browser.secret = found[1]
-    out, err = process.communicate(browser.code() + "\n", timeout=60)
+    browser.app = App(found[1])
+    out, err = process.communicate(browser.app.code() + "\n", timeout=60)
     assert process.returncode == 0, err
     return shown + out
 
@@ -49,7 +50,7 @@ def amr(engineer: Engineer) -> list[str]:
 
 
 def test_from_a_password_to_an_app(ca_server: CaServer, tmp_path: Path) -> None:
-    browser = Browser("alice")
+    browser = Browser("alice", PASSWORD)
     alice = at_home(tmp_path, browser)
 
     first = alice.log_in("--ca", ca_server.url)
@@ -84,8 +85,8 @@ def test_from_a_password_to_an_app(ca_server: CaServer, tmp_path: Path) -> None:
 
 
 def test_an_admin_requires_a_second_factor(ca_server: CaServer, tmp_path: Path) -> None:
-    window = Browser("bob")
-    bob, carol = at_home(tmp_path, window), at_home(tmp_path, Browser("carol"))
+    window = Browser("bob", PASSWORD)
+    bob, carol = at_home(tmp_path, window), at_home(tmp_path, Browser("carol", PASSWORD))
     assert carol.log_in("--ca", ca_server.url).status == 0
     assert bob.log_in("--ca", ca_server.url).status == 0
     refused = bob.run("org", "mfa-enforcement", "acme", "enable")

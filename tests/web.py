@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
-import re
 import secrets
 import socket
 import threading
@@ -41,6 +39,7 @@ from ca.store.tables import (
     totp_enrolments,
     users,
 )
+from demo.browser import form_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,10 +203,9 @@ class Browser:
 
     def submit(self, page: Response, **typed: str) -> Response:
         """Send the first form of `page` with what was typed; hidden fields go along."""
-        action = re.search(r'<form method="post" action="([^"]+)"', page.text)
-        assert action, page.text
-        hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page.text)
-        return self.post(action[1], {name: html.unescape(value) for name, value in hidden} | typed)
+        form = form_of(page.text)
+        assert form, page.text
+        return self.post(form.action, form.hidden | typed)
 
     def post(self, path: str, form: dict[str, str]) -> Response:
         response: Response = self.http.post(path, data=form, headers={"origin": ISSUER})
