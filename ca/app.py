@@ -15,6 +15,7 @@ from starlette.routing import Route
 from ca.api.ssh import issue
 from ca.errors import CAError
 from ca.http import BoundedBody, SafeHeaders, answer_error
+from ca.issuance.revocation import Revocations
 from ca.issuance.sign import Issuer
 from ca.keys import Keyring
 from ca.services import Services
@@ -24,6 +25,7 @@ from ca.store.engine import open_engine
 ROUTES = (
     "ca.api.health",
     "ca.api.ssh",
+    "ca.api.certificates",
     "ca.api.users",
     "ca.api.totp",
     "ca.api.organizations",
@@ -69,7 +71,7 @@ def open_services(settings: Settings, keys: Keyring) -> Iterator[Services]:
     try:
         issuer = Issuer(engine, keys)
         try:
-            yield Services(settings, engine, keys, issuer)
+            yield Services(settings, engine, keys, issuer, Revocations(engine, keys))
         finally:
             issuer.close()
     finally:

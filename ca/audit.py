@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 
 from ca.errors import CAError
 from ca.store import audit_log
+from ca.store.revocations import Cause
 
 GENESIS = bytes(32)
 
@@ -101,6 +102,15 @@ def append(
     end, row = chain(lock_head(connection), record)
     audit_log.add(connection, row)
     return end
+
+
+def append_revoking(
+    connection: Connection, cause: Cause, subject: str, serials: list[int], **detail: Any
+) -> Head:
+    """`append` for what revokes the certificates with these `serials`; both have one cause."""
+    # Texts, because readers of JSON round beyond 2**53.
+    detail["revoked"] = [str(serial) for serial in serials]
+    return append(connection, cause.event, cause.actor, subject, detail)
 
 
 def lock_head(connection: Connection) -> Head:

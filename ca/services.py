@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
+from ca.issuance.revocation import Revocations
 from ca.issuance.sign import Issuer
 from ca.keys import Keyring
 from ca.settings import Settings
@@ -19,6 +20,7 @@ class Services:
     engine: Engine
     keys: Keyring
     issuer: Issuer
+    revocations: Revocations
 
 
 async def of(request: Request) -> Services:

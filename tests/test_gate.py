@@ -14,6 +14,7 @@ from ca.directory import people
 from ca.oauth.tokens import issue_access_token
 from ca.store import sessions, tables
 from ca.store.engine import reading, writing
+from ca.store.revocations import Cause
 from tests.directory import ACME, Api, apply_text, log_in
 from tests.web import ISSUER
 
@@ -73,7 +74,7 @@ def test_the_session_is_looked_at_each_time(acme: Services) -> None:
     assert bob.get("/users/me").status_code == alice.get("/users/me").status_code == 200
 
     with writing(acme.engine) as connection:
-        sessions.end_grant_session(connection, bob.session.sid, int(time.time()))
+        sessions.end_grant_session(connection, bob.session.sid, Cause(int(time.time()), "", ""))
     people.disable(acme.engine, "alice", "operator test", int(time.time()))
 
     assert bob.get("/users/me").status_code == alice.get("/users/me").status_code == 401

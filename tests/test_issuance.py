@@ -25,6 +25,7 @@ from ca.issuance.verify import ACTIVE, verify_certificate
 from ca.keys.files import FileSigner
 from ca.store import sessions
 from ca.store.engine import open_engine, reading, writing
+from ca.store.revocations import Cause
 from ca.store.tables import (
     audit_records,
     certificates,
@@ -255,7 +256,7 @@ def end(services: Services, session: GrantSession, how: str) -> None:
     now = int(time.time())
     with writing(services.engine) as connection:
         if how == "ended":
-            sessions.end_grant_session(connection, session.sid, now)
+            sessions.end_grant_session(connection, session.sid, Cause(now, "", ""))
         elif how == "disabled":
             connection.execute(update(users).values(disabled_at=now))
         elif how == "deleted":

@@ -8,6 +8,7 @@ from ca import audit
 from ca.errors import Conflict, NotFound
 from ca.store import directory, people
 from ca.store.engine import writing
+from ca.store.revocations import Cause
 from ca.store.sessions import end_sessions
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ def disable(engine: Engine, username: str, actor: str, now: int) -> None:
             )
         if not user.disabled:
             directory.set_disabled(connection, user.id, now)
-            end_sessions(connection, user.id, now)
-            audit.append(connection, "user:disable", actor, user.id, {})
+            _end_sessions(connection, user, Cause(now, actor, "user:disable"))
             directory.bump(connection, now)
 
 
@@ -63,8 +63,20 @@ def forget_factors(engine: Engine, username: str, actor: str, now: int) -> None:
         user = find(connection, username)
         people.remove_totp(connection, user.id)
         people.remove_recovery_codes(connection, user.id)
-        end_sessions(connection, user.id, now)
-        audit.append(connection, "factors:forget", actor, user.id, {})
+        _end_sessions(connection, user, Cause(now, actor, "factors:forget"))
+
+
+def revoke(engine: Engine, username: str, actor: str, now: int) -> list[int]:
+    """End a user's sessions and revoke their certificates; return the serials of these.
+
+    They may log in again: `disable` is against that.
+
+    Raises:
+        NotFound: there is no such user.
+    """
+    with writing(engine) as connection:
+        user = find(connection, username)
+        return _end_sessions(connection, user, Cause(now, actor, "user:revoke"))
 
 
 def find(connection: Connection, username: str) -> User:
@@ -77,3 +89,9 @@ def find(connection: Connection, username: str) -> User:
     if user is None or user.username != username:
         raise NotFound(f"There is no user {username!a}: see `amrgate-ca user list`.")
     return user
+
+
+def _end_sessions(connection: Connection, user: User, cause: Cause) -> list[int]:
+    revoked = end_sessions(connection, user.id, cause)
+    audit.append_revoking(connection, cause, user.id, revoked)
+    return revoked

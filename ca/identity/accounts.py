@@ -10,6 +10,7 @@ from ca.keys import Seal
 from ca.store import people
 from ca.store.engine import reading, writing
 from ca.store.people import User
+from ca.store.revocations import Cause
 from ca.store.sessions import end_sessions
 
 
@@ -108,8 +109,8 @@ def set_password(engine: Engine, actor: str, user_id: str, password: str, now: i
         if people.find_user(connection, user_id) is None:
             raise NotFound("There is no such user.")
         people.put_password(connection, user_id, argon2, now)
-        end_sessions(connection, user_id, now)
-        audit.append(connection, "password:set", actor, user_id, {})
+        cause = Cause(now, actor, "password:set")
+        audit.append_revoking(connection, cause, user_id, end_sessions(connection, user_id, cause))
 
 
 def _spend_totp(engine: Engine, seal: Seal, user_id: str, code: str, now: int) -> bool:

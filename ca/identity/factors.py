@@ -18,6 +18,7 @@ from ca.identity.stepup import FRESH, may_change_factors
 from ca.keys import Seal
 from ca.store import people
 from ca.store.engine import reading, writing
+from ca.store.revocations import Cause
 from ca.store.sessions import end_sessions
 
 
@@ -119,8 +120,7 @@ def confirm_totp(  # noqa: PLR0913 what was offered, and what was typed
         sealed = seal.seal(secret.encode(), totp_purpose(user_id))
         people.add_totp(connection, user_id, sealed, step, now)
         _store_codes(connection, user_id, codes)
-        end_sessions(connection, user_id, now, but=acting.session_id)
-        audit.append(connection, "totp:add", user_id, user_id, {})
+        _end_others(connection, acting, Cause(now, user_id, "totp:add"))
     return codes
 
 
@@ -136,8 +136,7 @@ def remove_totp(engine: Engine, acting: Acting, now: int) -> None:
         if not people.remove_totp(connection, acting.user_id):
             raise NotFound("There is no authenticator application.")
         people.remove_recovery_codes(connection, acting.user_id)
-        end_sessions(connection, acting.user_id, now, but=acting.session_id)
-        audit.append(connection, "totp:remove", acting.user_id, acting.user_id, {})
+        _end_others(connection, acting, Cause(now, acting.user_id, "totp:remove"))
 
 
 def renew_recovery_codes(engine: Engine, acting: Acting, now: int) -> list[str]:
@@ -160,6 +159,11 @@ def of_user(engine: Engine, user_id: str) -> Overview:
     """What the account has, read by itself."""
     with reading(engine) as connection:
         return overview(connection, user_id)
+
+
+def _end_others(connection: Connection, acting: Acting, cause: Cause) -> None:
+    revoked = end_sessions(connection, acting.user_id, cause, but=acting.session_id)
+    audit.append_revoking(connection, cause, acting.user_id, revoked)
 
 
 def _check_has_none(found: Overview) -> None:

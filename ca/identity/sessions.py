@@ -12,6 +12,7 @@ from ca.identity.proofs import Proof, with_proof
 from ca.store import sessions as store
 from ca.store.engine import reading, writing
 from ca.store.people import User
+from ca.store.revocations import Cause
 from ca.store.sessions import BrowserSession
 
 
@@ -88,5 +89,6 @@ def log_out(engine: Engine, session: BrowserSession, now: int) -> None:
     """End this browser session and everything that its person granted."""
     with writing(engine) as connection:
         store.end_browser_session(connection, session.id, now)
-        store.end_grants(connection, session.user.id, now)
-        audit.append(connection, "session:logout", session.user.id, session.id, {})
+        cause = Cause(now, session.user.id, "session:logout")
+        revoked = store.end_grants(connection, session.user.id, cause)
+        audit.append_revoking(connection, cause, session.id, revoked)

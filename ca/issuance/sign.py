@@ -18,7 +18,7 @@ from ca.issuance.lint import NONCE_SIZE, lint_host_certificate, lint_user_certif
 from ca.issuance.mailbox import Mailbox
 from ca.issuance.serials import Serials, take_epoch
 from ca.issuance.verify import verify_signature
-from ca.issuance.writer import Intent, Writer
+from ca.issuance.writer import SESSION_ENDED, Intent, Writer
 from ca.keys import Keyring, Signer
 from ca.keys.files import FileSigner
 from ca.store.certificates import FAILED, SIGNED
@@ -69,7 +69,7 @@ def authorize(caller: Bearer | Host, entitlement: Entitlement | None, now: int) 
             raise Denied("This host was given no name that could be certified.")
         return Authorization(caller, "", ())
     if entitlement is None or entitlement.session.user.id != caller.user_id:
-        raise NotAuthenticated("The session has ended. Log in again: amrgate login.")
+        raise NotAuthenticated(SESSION_ENDED)
     session = entitlement.session
     if session.auth_time is None:
         raise Denied("This session does not say when its holder logged in.")

@@ -16,9 +16,11 @@ import structlog
 from sqlalchemy import Engine
 
 from ca import audit
-from ca.errors import Unavailable
+from ca.errors import NotAuthenticated, Unavailable
 from ca.issuance.abandoned import close_abandoned
+from ca.store import revocations
 from ca.store.book import COLUMNS, Book
+from ca.store.certificates import FAILED
 from ca.store.engine import writing
 from sshd_hook.wire import b64
 
@@ -28,6 +30,8 @@ OUTCOME_DELAY = 0.2  # seconds after which outcomes are recorded if no certifica
 RETRY_DELAY = 5  # seconds, if the database was away
 SWEEP_EVERY = 60  # seconds
 MAX_OUTCOMES = 100_000  # that wait for a database that is away
+
+SESSION_ENDED = "The session has ended. Log in again: amrgate login."
 
 INTENT, OUTCOME = "certificate:intent", "certificate:outcome"
 
@@ -70,7 +74,8 @@ class Writer:
     def record(self, intent: Intent) -> "Future[None]":
         """Record `intent`; the future is done once it is on the disk.
 
-        It raises Unavailable if it could not be recorded: then nothing may be signed.
+        It raises Unavailable if it could not be recorded, and NotAuthenticated if the session has
+        ended: then nothing may be signed.
         """
         done: Future[None] = Future()
         if self._waiting.qsize() >= MAX_WAITING:
@@ -125,6 +130,7 @@ class Writer:
             head = audit.Head(*last) if last else audit.EMPTY
             records = _records(head, intents, outcomes)
             self._book.add(records, [_row(intent) for intent in intents], outcomes)
+            ended = self._book.ended()
             self._book.commit()
         except Exception as error:  # noqa: BLE001 -- whatever it was, nothing counts as recorded
             _complain(error)
@@ -137,13 +143,18 @@ class Writer:
         else:
             self._delay = OUTCOME_DELAY
             self._open += len(intents) - len(outcomes)
-            for _, done in batch:
-                done.set_result(None)
+            for intent, done in batch:
+                if intent.serial in ended:
+                    self.note(intent.serial, FAILED)
+                    done.set_exception(NotAuthenticated(SESSION_ENDED))
+                else:
+                    done.set_result(None)
 
     def _sweep(self) -> None:
         try:
             with writing(self._engine) as connection:
                 close_abandoned(connection, int(time.time()))
+                revocations.drop_overdue(connection, int(time.time()))
         except Exception as error:  # noqa: BLE001 -- the next sweep tries again
             _complain(error)
 

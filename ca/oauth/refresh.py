@@ -16,6 +16,7 @@ from ca.store import oauth as store
 from ca.store import sessions
 from ca.store.engine import writing
 from ca.store.people import find_user
+from ca.store.revocations import Cause
 
 GRACE = 30  # seconds
 _PURPOSE = "refresh token's successor"
@@ -39,8 +40,9 @@ def refresh(server: Server, client_id: str, token: str, now: int) -> Tokens:
             sessions.touch_grant_session(connection, session.sid, now)
             return Tokens(session, successor)
         # Two hold this token: the person's client, and whoever copied it.
-        sessions.end_grant_session(connection, session.sid, now)
-        audit.append(connection, "refresh:reuse", session.user.id, session.sid, {})
+        cause = Cause(now, session.user.id, "refresh:reuse")
+        revoked = sessions.end_grant_session(connection, session.sid, cause) or []
+        audit.append_revoking(connection, cause, session.sid, revoked)
         user = find_user(connection, session.user.id)
     if user is not None:
         notices.tell(server.settings, user, "refresh:reuse")

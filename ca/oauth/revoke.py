@@ -8,6 +8,7 @@ from ca.oauth.tokens import verify_access_token
 from ca.store import oauth as store
 from ca.store import sessions
 from ca.store.engine import writing
+from ca.store.revocations import Cause
 
 
 def revoke(server: Server, client_id: str, token: str, now: int) -> None:
@@ -21,8 +22,9 @@ def revoke(server: Server, client_id: str, token: str, now: int) -> None:
         if found is not None:
             session = sessions.live_session(connection, found.sid, now, jti=None)
             if session is not None and session.client_id == client_id:
-                sessions.end_grant_session(connection, session.sid, now)
-                audit.append(connection, "grant:revoke", session.user.id, session.sid, {})
+                cause = Cause(now, session.user.id, "grant:revoke")
+                revoked = sessions.end_grant_session(connection, session.sid, cause) or []
+                audit.append_revoking(connection, cause, session.sid, revoked)
             return
         try:
             access = verify_access_token(server.key, server.settings.issuer, token, now)

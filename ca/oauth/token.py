@@ -10,6 +10,7 @@ from ca.identity.sessions import hash_of
 from ca.oauth.grants import InvalidGrant, Server, Tokens, begin_grant
 from ca.store import oauth as store
 from ca.store.engine import writing
+from ca.store.revocations import Cause
 from ca.store.sessions import end_grant_session
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636, section 4.1
@@ -29,8 +30,11 @@ def exchange_code(server: Server, client_id: str, form: dict[str, str], now: int
         code = store.spend_code(connection, code_hash, now)
         if code is None:
             sid = store.session_of_code(connection, code_hash)
-            if sid is not None and end_grant_session(connection, sid, now):
-                audit.append(connection, "code:reuse", client_id, sid, {})
+            cause = Cause(now, client_id, "code:reuse")
+            if sid is not None:
+                revoked = end_grant_session(connection, sid, cause)
+                if revoked is not None:
+                    audit.append_revoking(connection, cause, sid, revoked)
         elif _fits(code, client_id, form, now):
             tokens = begin_grant(connection, code, now)
             store.note_session_of_code(connection, code_hash, tokens.session.sid)

@@ -16,6 +16,7 @@ COMMANDS = (
     "key",
     "host",
     "user",
+    "certificate",
     "audit",
     "doctor",
     "openapi",

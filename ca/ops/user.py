@@ -80,6 +80,19 @@ def list_users(data: Path, *, as_json: bool) -> None:
 @user.command()
 @click.argument("name")
 @data_option
+def revoke(name: str, data: Path) -> None:
+    """End all sessions of NAME and revoke their certificates. They may log in again.
+
+    Example: amrgate-ca user revoke alice
+    """
+    with open_database(data) as engine:
+        serials = people.revoke(engine, name, operator(), int(time.time()))
+    click.echo(f"{name} has to log in again. Revoked: {len(serials)} certificates.")
+
+
+@user.command()
+@click.argument("name")
+@data_option
 def disable(name: str, data: Path) -> None:
     """Refuse the user NAME everywhere, at once.
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Engine, bindparam, insert, text, update
+from sqlalchemy import Engine, bindparam, insert, select, text, update
 
 from ca.store import audit_log
 from ca.store.direct import Statement
-from ca.store.tables import audit_records, certificates
+from ca.store.tables import audit_records, certificates, grant_sessions
 
 COLUMNS = ("serial", "kind", "subject", "sid", "issued_at", "valid_before")
 
@@ -29,6 +29,15 @@ class Book:
             .where(certificates.c.serial == bindparam("of"))
             .values(outcome=bindparam("became")),
         )
+        lives = select(grant_sessions.c.sid).where(
+            grant_sessions.c.sid == certificates.c.sid, grant_sessions.c.ended_at.is_(None)
+        )
+        self._ended = Statement(
+            engine,
+            select(certificates.c.serial).where(
+                certificates.c.outcome.is_(None), certificates.c.kind == "user", ~lives.exists()
+            ),
+        )
 
     def begin(self) -> tuple[int, bytes] | None:
         """Begin to extend the log; return number and hash of its last record."""
@@ -47,6 +56,10 @@ class Book:
         self._certificate.run_many(self._cursor, intents)
         ended = [{"of": serial, "became": outcome} for serial, outcome in outcomes]
         self._outcome.run_many(self._cursor, ended)
+
+    def ended(self) -> set[int]:
+        """The open certificates of sessions that have ended: their revocation knew none of them."""
+        return {serial for (serial,) in self._ended.run(self._cursor, {}).fetchall()}
 
     def commit(self) -> None:
         """Have it all on the disk."""

@@ -1,10 +1,32 @@
 """Queries about certificates and their serial numbers."""
 
-from sqlalchemy import Connection, func, insert, select, text, update
+from dataclasses import dataclass
+from typing import Any
 
-from ca.store.tables import certificates, serial_epochs
+from sqlalchemy import Connection, Row, Select, func, insert, select, text, update
+
+from ca.store.revocations import SLOW_CLOCK
+from ca.store.tables import certificates, grant_sessions, revocations, serial_epochs
 
 SIGNED, FAILED, UNKNOWN = "signed", "failed", "unknown"
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A certificate that some host may still take, unless it is revoked.
+
+    `session` is the handle in it, "" for a host's or where the session is gone; `subject` is a
+    user's or host's id; `outcome` says whether it was signed, None while that is open.
+    """
+
+    serial: int
+    kind: str
+    subject: str
+    session: str
+    issued_at: int
+    valid_before: int
+    outcome: str | None
+    revoked_at: int | None
 
 
 def next_epoch(connection: Connection, lowest: int, now: int) -> int:
@@ -26,3 +48,48 @@ def close_open(connection: Connection, before: int) -> list[int]:
         .returning(certificates.c.serial)
     )
     return sorted(closed.scalars())
+
+
+def usable(connection: Connection, now: int, subject: str = "") -> list[Issued]:
+    """What has not expired on every host, of one user or host or of all, the oldest first."""
+    query = _usable(now).order_by(certificates.c.issued_at, certificates.c.serial)
+    if subject:
+        query = query.where(certificates.c.subject == subject)
+    return [_issued(row) for row in connection.execute(query)]
+
+
+def find_usable(connection: Connection, serial: int, now: int) -> Issued | None:
+    """The certificate with this serial, unless it has expired on every host."""
+    row = connection.execute(_usable(now).where(certificates.c.serial == serial)).one_or_none()
+    return None if row is None else _issued(row)
+
+
+def _usable(now: int) -> Select[*tuple[Any, ...]]:
+    return (
+        select(
+            certificates.c.serial,
+            certificates.c.kind,
+            certificates.c.subject,
+            grant_sessions.c.handle,
+            certificates.c.issued_at,
+            certificates.c.valid_before,
+            certificates.c.outcome,
+            revocations.c.revoked_at,
+        )
+        .outerjoin(grant_sessions, grant_sessions.c.sid == certificates.c.sid)
+        .outerjoin(revocations, revocations.c.serial == certificates.c.serial)
+        .where(certificates.c.valid_before + SLOW_CLOCK > now)
+    )
+
+
+def _issued(row: Row[*tuple[Any, ...]]) -> Issued:
+    return Issued(
+        serial=row.serial,
+        kind=row.kind,
+        subject=row.subject,
+        session=row.handle or "",
+        issued_at=row.issued_at,
+        valid_before=row.valid_before,
+        outcome=row.outcome,
+        revoked_at=row.revoked_at,
+    )

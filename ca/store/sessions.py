@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Select, insert, select, update
 
 from ca.identity.proofs import Proofs, amr_of, auth_time_of, from_fields, to_fields
 from ca.store.people import USER_COLUMNS, User, user_of
+from ca.store.revocations import Cause, revoke_sessions
 from ca.store.tables import browser_sessions, grant_sessions, revoked_access_tokens, users
 
 BROWSER_IDLE = 3600  # seconds (NIST SP 800-63B-4, AAL2)
@@ -228,17 +229,26 @@ def touch_grant_session(connection: Connection, sid: str, now: int) -> None:
     )
 
 
-def end_grant_session(connection: Connection, sid: str, now: int) -> bool:
-    """End one grant session and with it its tokens; False if it had ended."""
+def find_handle(connection: Connection, handle: str) -> str | None:
+    """The `sid` of the session that certificates call `handle`."""
+    query = select(grant_sessions.c.sid).where(grant_sessions.c.handle == handle)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def end_grant_session(connection: Connection, sid: str, cause: Cause) -> list[int] | None:
+    """End one grant session, and with it its tokens and certificates; None if it had ended.
+
+    Returns the serials of the certificates that are revoked by it, as do all that end sessions.
+    """
     result = connection.execute(
         update(grant_sessions)
         .where(grant_sessions.c.sid == sid, grant_sessions.c.ended_at.is_(None))
-        .values(ended_at=now)
+        .values(ended_at=cause.at)
     )
-    return result.rowcount == 1
+    return revoke_sessions(connection, [sid], cause) if result.rowcount == 1 else None
 
 
-def end_sessions(connection: Connection, user_id: str, now: int, *, but: str = "") -> None:
+def end_sessions(connection: Connection, user_id: str, cause: Cause, *, but: str = "") -> list[int]:
     """End all of the user's browser and grant sessions but the one with this id or `sid`."""
     connection.execute(
         update(browser_sessions)
@@ -247,22 +257,24 @@ def end_sessions(connection: Connection, user_id: str, now: int, *, but: str = "
             browser_sessions.c.id != but,
             browser_sessions.c.ended_at.is_(None),
         )
-        .values(ended_at=now)
+        .values(ended_at=cause.at)
     )
-    end_grants(connection, user_id, now, but=but)
+    return end_grants(connection, user_id, cause, but=but)
 
 
-def end_grants(connection: Connection, user_id: str, now: int, *, but: str = "") -> None:
+def end_grants(connection: Connection, user_id: str, cause: Cause, *, but: str = "") -> list[int]:
     """End all of the user's grant sessions but the one with this `sid`."""
-    connection.execute(
+    ended = connection.execute(
         update(grant_sessions)
         .where(
             grant_sessions.c.user_id == user_id,
             grant_sessions.c.sid != but,
             grant_sessions.c.ended_at.is_(None),
         )
-        .values(ended_at=now)
+        .values(ended_at=cause.at)
+        .returning(grant_sessions.c.sid)
     )
+    return revoke_sessions(connection, ended.scalars().all(), cause)
 
 
 def session_of(row: Any) -> GrantSession:

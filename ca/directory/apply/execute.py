@@ -11,9 +11,10 @@ from ca import audit
 from ca.directory.apply.diff import Change, difference
 from ca.directory.apply.section import Problem
 from ca.errors import Conflict
-from ca.store import directory
+from ca.store import directory, people, revocations
 from ca.store.engine import reading, writing
 from ca.store.items import KINDS, Items
+from ca.store.revocations import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,9 +50,11 @@ def apply(engine: Engine, document: Document, actor: str) -> list[Change]:
             items = Items(connection)
             changes = _plan(connection, document, items)
             if changes:
+                now = int(time.time())
+                _revoke(connection, changes, actor, now)
                 _carry_out(items, changes)
                 _record(connection, changes, actor)
-                directory.bump(connection, int(time.time()))
+                directory.bump(connection, now)
             return changes
     except IntegrityError as error:
         raise Conflict(
@@ -98,6 +101,17 @@ def _carry_out(items: Items, changes: list[Change]) -> None:
     for item in gone:
         if item.kind == "organization":
             items.remove(item)
+
+
+def _revoke(connection: Connection, changes: list[Change], actor: str, now: int) -> None:
+    """Revoke the certificates of users who go: with them go their sessions."""
+    for change in changes:
+        if change.item.kind == "user" and change.after is None:
+            user = people.find_user_by_name(connection, change.item.key[0])
+            if user is not None:
+                cause = Cause(now, actor, "user:revoke")
+                revoked = revocations.revoke_user(connection, user.id, cause)
+                audit.append_revoking(connection, cause, user.id, revoked)
 
 
 def _record(connection: Connection, changes: list[Change], actor: str) -> None:
