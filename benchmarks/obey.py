@@ -12,8 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from benchmarks.figures import Figure, Yardstick, spread
-from machine.host import PYTHON
-from machine.private import PrivateMachine
+from machine.private import PYTHON, PrivateMachine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,8 +62,7 @@ def _start(machine: PrivateMachine) -> None:
     machine.check(operate, "apply", *SETTINGS, "/root/acme.toml")
     serve = (operate, "serve", *SETTINGS, *PASSPHRASE, "--workers", "2")
     machine.spawn(*serve, log="/var/log/ca.log")
-    probe = ("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8022")
-    _wait_for(lambda: machine.run(*probe).status == 0)
+    _wait_for(lambda: machine.listens(8022))
     line = machine.check(operate, "host", "token", *SETTINGS, HOST).split()
     machine.check(*PYTHON, "-m", "sshd_hook.main", *line[1:])
     machine.spawn("/usr/lib/amrgate/sshd-hook", "agent", log="/var/log/agent.log")

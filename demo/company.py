@@ -8,10 +8,11 @@ from typing import Any
 
 from demo.stage import Stage
 from machine.clients import HOST
-from machine.private import CHECKOUT
+from machine.private import CHECKOUT, PYTHON
 from machine.sshd import start_sshd
 
-CA = "http://127.0.0.1:8022"
+PORT = 8022
+CA = f"http://127.0.0.1:{PORT}"
 EXAMPLE = f"{CHECKOUT}/examples/acme.toml"
 PEOPLE = ("alice", "bob", "carol", "mallory")
 PASSPHRASE = "/root/passphrase"  # noqa: S105 -- a path
@@ -80,8 +81,7 @@ class Company:
         self._machine.path(path).write_text(text)
 
     def _is_up(self) -> bool:
-        connect = "exec 3<>/dev/tcp/127.0.0.1/8022"
-        return self._machine.run("bash", "-c", connect).status == 0
+        return self._machine.listens(PORT)
 
     def _secret(self, path: str, text: str) -> None:
         file = self._machine.path(path)
@@ -96,6 +96,5 @@ class Company:
             "password": self._passwords[person],
             "app": self._apps[person],
         }
-        words = ("env", "PYTHONPATH=/opt/amrgate", "/opt/amrgate/.venv/bin/python")
-        command = (*words, "-m", "demo.browser")
-        self._apps[person] = json.loads(self._machine.check(*command, stdin=json.dumps(wish)))
+        words = (*PYTHON, "-m", "demo.browser")
+        self._apps[person] = json.loads(self._machine.check(*words, stdin=json.dumps(wish)))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from machine.private import Machine, Result
+from machine.private import PYTHON, Machine, Result
 
 HOST = "ssh.acme.example"
 SERVICE = "abcdefg123456-main-bvxea6i--app"
@@ -74,14 +74,6 @@ def probe(
     machine: Machine, *connections: Sequence[Step], server: tuple[str, ...] = ()
 ) -> list[Answers]:
     """Talk to sshd, or to `server` as a program, as `machine.probe` says."""
-    words = (
-        "env",
-        "PYTHONPATH=/opt/amrgate",
-        "/opt/amrgate/.venv/bin/python",
-        "-m",
-        "machine.probe",
-    )
-    answers: list[Answers] = json.loads(
-        machine.check(*words, *server, stdin=json.dumps(connections))
-    )
+    words = (*PYTHON, "-m", "machine.probe", *server)
+    answers: list[Answers] = json.loads(machine.check(*words, stdin=json.dumps(connections)))
     return answers

@@ -12,7 +12,7 @@ from ca.hosts import bundle_writer
 from ca.hosts.bundle_writer import BundleContent
 from machine.clients import SERVICE, Form, ssh, use
 from machine.people import CERTIFICATE_TYPE, IDS, TWO_FACTORS, Authority, draft
-from machine.private import PrivateMachine, Result
+from machine.private import PYTHON, PrivateMachine, Result
 from machine.sshd import make_keys, start_sshd
 from sshd_hook import freshness
 from sshd_hook.bundle import ServiceRecord
@@ -24,7 +24,6 @@ from sshd_hook.wire import b64
 HOST_ID = "11111111-2222-4333-8444-555555555555"
 DAY = 86400
 ROLES = {"alice": CONTRIBUTOR, "bob": ADMIN, "carol": CONTRIBUTOR}
-PYTHON = ("env", "PYTHONPATH=/opt/amrgate", "/opt/amrgate/.venv/bin/python")
 EMPTY_KRL = "/run/empty.krl"
 
 

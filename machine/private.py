@@ -14,6 +14,8 @@ from machine.needs import MachineError
 from machine.rootless import UserNamespace
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+# Before `-m` and one of our modules, in the machine.
+PYTHON = ("env", "PYTHONPATH=/opt/amrgate", "/opt/amrgate/.venv/bin/python")
 SECONDS = 60  # for any one command
 
 
@@ -78,6 +80,10 @@ class Machine:
         if result.status:
             raise MachineError(f"{' '.join(command)}: {result.status}: {result.err}{result.out}")
         return result.out
+
+    def listens(self, port: int) -> bool:
+        """Whether somebody listens on a TCP port of the machine's 127.0.0.1."""
+        return self.run("bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}").status == 0
 
     def spawn(self, *command: str, log: str) -> int:
         """Leave a daemon running in the machine; return its process id there."""

@@ -13,8 +13,13 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from ca.store import schema
+from ca.store.engine import open_engine
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sqlalchemy import Engine
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 OPTIONS = (
@@ -52,6 +57,15 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         server.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
         yield f"postgresql+psycopg://postgres@/{name}?host={folder}"
         server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """A new database of the service, with its tables, once of each kind."""
+    opened = open_engine(database_url)
+    schema.upgrade(opened)
+    yield opened
+    opened.dispose()
 
 
 def _conninfo(folder: Path) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from ca.hosts import bundle_writer
 from ca.hosts.bundle_writer import BundleContent
-from machine.private import PrivateMachine
+from machine.private import PYTHON, PrivateMachine
 from sshd_hook import accounts, bundle, freshness, paths
 from sshd_hook.bundle import ServiceRecord
 from sshd_hook.freshness import Freshness
@@ -34,7 +34,6 @@ TOKEN = "a-host-token"
 FOLDER = "/run/ca"
 PORT = 8022
 URL = f"http://127.0.0.1:{PORT}"
-PYTHON = ("env", "PYTHONPATH=/opt/amrgate", "/opt/amrgate/.venv/bin/python")
 DAY = 86400
 
 
@@ -140,8 +139,7 @@ class Host:
         self.publish()
         words = ("-m", "tests.policy_server", FOLDER, str(PORT))
         self.machine.spawn(*PYTHON, *words, log="/var/log/ca")
-        probe = ("bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{PORT}")
-        wait_for(lambda: self.machine.run(*probe).status == 0)
+        wait_for(lambda: self.machine.listens(PORT))
 
     def publish(self, **bent: Any) -> dict[str, Any]:
         """Offer the next version; `bent` are fields of the answer that differ from a good one."""

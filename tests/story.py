@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from demo.browser import App
 from machine.clients import HOST
-from machine.private import as_user
+from machine.private import PYTHON, as_user
 from machine.sshd import start_sshd
 from tests.documents import fill_in
-from tests.hosts import PYTHON, wait_for
+from tests.hosts import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,7 +148,7 @@ class Story:
         """What systemd does with the unit that the documents show: there is none in here."""
         if "stop" in text.split():
             self.machine.check("kill", str(self._service))
-            wait_for(lambda: not self._answers_at(8022), PATIENCE)
+            wait_for(lambda: not self.machine.listens(8022), PATIENCE)
             return 0, ""
         unit = self.machine.path(UNIT).read_text()
         start = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
@@ -158,11 +158,8 @@ class Story:
         bounded = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
         words = (*bounded, "env", f"CREDENTIALS_DIRECTORY={folder}", *shlex.split(start[0]))
         self._service = self.machine.spawn(*words, log="/var/log/ca")
-        wait_for(lambda: self._answers_at(8022), PATIENCE)
+        wait_for(lambda: self.machine.listens(8022), PATIENCE)
         return 0, ""
-
-    def _answers_at(self, port: int) -> bool:
-        return self.machine.run("bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}").status == 0
 
     def _stop_daemons(self) -> None:
         """What `unenroll` itself does where there is systemd."""

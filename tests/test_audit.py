@@ -16,21 +16,13 @@ from ca.store import schema
 from ca.store.engine import open_engine, reading, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from sqlalchemy import Engine
 
 RECORDS = 40
 TAMPERS = 1000
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    opened = open_engine(database_url)
-    schema.upgrade(opened)
-    yield opened
-    opened.dispose()
 
 
 def fill(engine: Engine, count: int) -> None:

@@ -10,23 +10,13 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from ca.errors import Misconfigured
-from ca.store import schema
 from ca.store.engine import open_engine, reading, writing
 from ca.store.tables import members, serial_epochs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from sqlalchemy import Engine
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    opened = open_engine(database_url)
-    schema.upgrade(opened)
-    yield opened
-    opened.dispose()
 
 
 def test_sqlite_keeps_what_it_said_it_has(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from machine.private import PYTHON
 from sshd_hook import accounts, hostfiles, paths
 from sshd_hook.agent import host as agent_host
-from tests.hosts import FOLDER, PYTHON, SERVICE, URL, Host, keygen, wait_for
+from tests.hosts import FOLDER, SERVICE, URL, Host, keygen, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -267,8 +268,7 @@ def test_only_the_pinned_authority_speaks_for_the_ca(
     pem = certificate(fresh_host, served, "ours")
     words = ("-m", "tests.policy_server", FOLDER, "8443", pem)
     fresh_host.machine.spawn(*PYTHON, *words, log="/var/log/ca")
-    probe = ("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8443")
-    wait_for(lambda: fresh_host.machine.run(*probe).status == 0)
+    wait_for(lambda: fresh_host.machine.listens(8443))
     trust = ("--ca-file", f"/root/{pinned}.crt")
     url = ("--ca", "https://ca.acme.example:8443", "--token", "t", "--name", "ssh1")
 

@@ -5,6 +5,7 @@ This process is sshd: its process id and start name the connection.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -34,7 +35,7 @@ from tests.questions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 STOPPED = -signal.SIGALRM
 
@@ -205,17 +206,24 @@ def test_without_a_descriptor_to_answer_on_there_is_no_verdict(
     assert hook_host.notes() == []
 
 
-@pytest.mark.attack(40)
-def test_a_full_pipe_is_not_waited_for(hook_host: HookHost) -> None:
+@contextlib.contextmanager
+def pipe_with_room(room: int) -> Iterator[int]:
+    """The end to write to of a pipe that nobody reads, into which `room` bytes go."""
     reading, writing = os.pipe()
-    room = fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)
-    assert os.write(writing, b"x" * room) == room
-    start = time.monotonic()
+    filling = fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ) - room
+    assert os.write(writing, b"x" * filling) == filling
     try:
-        ran = hook_host.ask(good(), stdout=writing)
+        yield writing
     finally:
         os.close(writing)
         os.close(reading)
+
+
+@pytest.mark.attack(40)
+def test_a_full_pipe_is_not_waited_for(hook_host: HookHost) -> None:
+    start = time.monotonic()
+    with pipe_with_room(0) as writing:
+        ran = hook_host.ask(good(), stdout=writing)
     assert ran.status == 1
     assert time.monotonic() - start < 3
     assert hook_host.notes() == []
@@ -231,14 +239,8 @@ def test_a_line_that_is_taken_only_in_part_is_no_answer(hook_host: HookHost) -> 
     service = record()
     service.forwards = many
     hook_host.set_policy(content(service))
-    reading, writing = os.pipe()
-    room = fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)
-    os.write(writing, b"x" * (room - 4096))
-    try:
+    with pipe_with_room(4096) as writing:
         ran = hook_host.ask(good(), stdout=writing)
-    finally:
-        os.close(writing)
-        os.close(reading)
     assert ran.status == 1
     assert hook_host.notes() == []
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from machine.private import PrivateMachine
+from machine.clients import HOST, SERVICE
+from machine.private import PYTHON, PrivateMachine
 from sshd_hook import bundle, paths
-from tests.hosts import PYTHON, wait_for
+from tests.hosts import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +22,7 @@ ROOT = Path(__file__).parent.parent
 CA = (*PYTHON, "-m", "ca.ops.main")
 EXAMPLE = (ROOT / "examples" / "acme.toml").read_text()
 REQUIREMENT = '\n[organizations.acme.requirement]\namr = ["mfa"]\n'
-SERVICE = "abcdefg123456-main-bvxea6i--app"
 WORKER = f'\n[services.{SERVICE}--queue]\nhost = "ssh.acme.example"\n'
-HOST = "ssh.acme.example"
 PASSPHRASE = ("--passphrase-file", "/root/passphrase")
 
 
@@ -48,8 +47,7 @@ class World:
     def serve(self) -> None:
         words = ("serve", *PASSPHRASE, "--workers", "1")
         self.pid = self.machine.spawn(*CA, *words, log="/var/log/ca.log")
-        probe = ("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080")
-        wait_for(lambda: self.machine.run(*probe).status == 0, 30)
+        wait_for(lambda: self.machine.listens(8080), 30)
 
     def stop_ca(self) -> None:
         self.machine.check("kill", str(self.pid))

@@ -14,12 +14,9 @@ from hypothesis import strategies as st
 from ca.errors import Unavailable
 from ca.issuance import serials
 from ca.issuance.serials import LAST_COUNT, LAST_EPOCH, Serials, take_epoch
-from ca.store import schema
-from ca.store.engine import open_engine, writing
+from ca.store.engine import writing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sqlalchemy import Engine
 
 NOW = 1_800_000_000
@@ -35,14 +32,6 @@ for _ in range(20):
     with writing(engine) as connection:
         print(take_epoch(connection, 1_800_000_000))
 """
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    opened = open_engine(database_url)
-    schema.upgrade(opened)
-    yield opened
-    opened.dispose()
 
 
 def take(engine: Engine, now: int = NOW) -> int:
