@@ -63,8 +63,8 @@ def test_the_rest_of_the_file_stays_as_it_is(alice: Engineer, file: Path, theirs
 
     for _ in range(2):  # again changes nothing
         assert install(alice, file).status == 0
-        assert file.read_bytes().endswith(theirs)
-        assert file.read_bytes().count(b'Include "') == 1
+        assert theirs in file.read_bytes()
+        assert file.read_bytes().count(b'Include "') == 2
     assert stat.S_IMODE(file.stat().st_mode) == 0o644
     assert uninstall(alice, file).out == f"{file} is as it was.\n"
 
@@ -80,13 +80,23 @@ def test_a_file_that_was_not_there_is_gone_again(alice: Engineer, file: Path) ->
     assert not file.exists()
 
 
-def test_lines_that_people_put_before_ours_stay(alice: Engineer, file: Path) -> None:
+def test_lines_that_people_put_around_ours_stay(alice: Engineer, file: Path) -> None:
     install(alice, file)
     file.write_bytes(b"# mine\n" + file.read_bytes() + b"Host y\n")
 
     assert uninstall(alice, file).status == 0
 
     assert file.read_bytes() == b"# mine\nHost y\n"
+
+
+def test_nor_do_lines_run_together_that_people_put_after_ours(alice: Engineer, file: Path) -> None:
+    file.write_bytes(b"Port 7")
+    install(alice, file)
+    file.write_bytes(file.read_bytes() + b"Host y\n")
+
+    assert uninstall(alice, file).status == 0
+
+    assert file.read_bytes() == b"Port 7\nHost y\n"
 
 
 def test_ssh_offers_our_certificate_alone_to_our_hosts(alice: Engineer, file: Path) -> None:
@@ -108,6 +118,59 @@ def test_ssh_offers_our_certificate_alone_to_our_hosts(alice: Engineer, file: Pa
     assert known == f"@cert-authority {PATTERN} {line(authority().public_key)}\n"
 
 
+ALIAS = b"""\
+Host shop
+    HostName x.ssh.acme.example
+Host other
+    HostName example.org
+Host example.org x.ssh.acme.example
+    Port 2222
+"""
+
+
+def test_an_alias_of_one_of_our_hosts_uses_the_certificate(
+    alice: Engineer, file: Path, liar: Liar
+) -> None:
+    file.write_bytes(ALIAS)
+    before = settings(file, "other")
+    install(alice, file)
+    certify(alice, 0)
+    liar.seen.clear()
+
+    shop = settings(file, "shop")
+
+    state = str(alice.state / "ssh")
+    assert liar.paths() == ["POST /ssh"]
+    assert f"{state}/id_ed25519" in shop["identityfile"]
+    assert shop["certificatefile"] == [f"{state}/id_ed25519-cert.pub"]
+    assert shop["identitiesonly"] == ["yes"]
+    assert shop["userknownhostsfile"] == [f"{state}/known_hosts"]
+    assert shop["port"] == ["22"], "an alias takes nothing from the stanzas of what it leads to"
+    assert settings(file, "other") == before
+
+
+def test_an_alias_that_was_added_is_known_after_another_install(
+    alice: Engineer, file: Path
+) -> None:
+    install(alice, file)
+    file.write_bytes(file.read_bytes() + ALIAS)
+    assert "certificatefile" not in settings(file, "shop")
+
+    install(alice, file)
+
+    assert "certificatefile" in settings(file, "shop")
+
+
+def test_by_its_own_name_the_certificate_is_looked_at_once(alice: Engineer, file: Path) -> None:
+    install(alice, file)
+    refresh = alice.state / "ssh/refresh"
+    refresh.write_text(f'#!/bin/sh\necho >> "{alice.home}/runs"\n')
+
+    settings(file)
+
+    assert (alice.home / "runs").read_text() == "\n"
+
+
 def test_a_link_to_the_file_is_kept(alice: Engineer, file: Path) -> None:
     kept = alice.home / "dotfiles"
     kept.mkdir()
@@ -116,7 +179,7 @@ def test_a_link_to_the_file_is_kept(alice: Engineer, file: Path) -> None:
 
     assert install(alice, file).status == 0
     assert file.is_symlink()
-    assert (kept / "ssh").read_bytes().endswith(THEIRS[1])
+    assert THEIRS[1] in (kept / "ssh").read_bytes()
     assert settings(file)["identitiesonly"] == ["yes"]
     assert uninstall(alice, file).status == 0
 

@@ -60,6 +60,11 @@ class Place:
         """The configuration that the person's own includes."""
         return self.ssh / "config"
 
+    @property
+    def ssh_aliases(self) -> Path:
+        """The same for aliases of our hosts, which the person's own includes at its end."""
+        return self.ssh / "aliases"
+
     def make(self) -> None:
         """Make the folders, for us alone."""
         files.make_folder(self.root)

@@ -1,7 +1,8 @@
-"""Plain `ssh` made to use the certificate: one line in the person's own configuration.
+"""Plain `ssh` made to use the certificate: two lines in the person's own configuration.
 
-The line includes a file of ours, so that theirs is touched once, and for its first line only:
-ssh takes the first value it finds, and a `Host *` of theirs would come before us otherwise.
+The first includes a file of ours at the beginning: ssh takes the first value it finds, and a
+`Host *` of theirs would come before us otherwise. There, an alias of theirs (`Host x` with a
+`HostName`) does not lead anywhere yet: for those the second includes another file, at the end.
 """
 
 import os
@@ -17,6 +18,8 @@ from sshd_hook.certificate import check_public_key
 from sshd_hook.wire import unb64
 
 MARK = b"# amrgate (undo it with: amrgate ssh-config uninstall)\n"
+ALIASES = b"# amrgate, for aliases that stand above\n"
+LINE_END = b"\n# amrgate added the line end before this\n"
 _PATTERN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.*?")
 # What ssh, its shell, or the pattern of an Include would read as something else.
 _UNSAFE = frozenset("\"'\\$%*?[]{}")
@@ -36,7 +39,9 @@ def install(place: Place, ca: str, file: Path) -> tuple[str, ...]:
     authority = ask_authority(ca)
     patterns = _patterns(authority)
     keys = _keys(authority)
-    ours = block(place, patterns, verified=bool(keys))
+    hosts = f'host "{",".join(patterns)}"'
+    ours = block(place, hosts, verified=bool(keys))
+    aliases = block(place, f"!original{hosts} {hosts}", verified=bool(keys))
     target, theirs = _target(file), contents(file)
     place.make()
     if keys:
@@ -44,16 +49,18 @@ def install(place: Place, ca: str, file: Path) -> tuple[str, ...]:
         files.write(place.known_hosts, "".join(lines).encode())
     files.write(place.refresh, launcher(place, ca).encode(), 0o700)
     files.write(place.ssh_config, ours.encode())
+    files.write(place.ssh_aliases, aliases.encode())
     if not file.parent.exists():
         files.make_folder(file.parent)
     mode = 0o600 if theirs is None else target.stat().st_mode & 0o777
-    files.write(target, include(place) + without(theirs or b""), mode)
+    rest = without(theirs or b"")
+    files.write(target, include(place) + rest + include_aliases(place, rest), mode)
     return patterns
 
 
 def uninstall(place: Place, file: Path) -> bool:
     """Take back what `install` did. Returns whether there was anything."""
-    for path in (place.ssh_config, place.refresh, place.known_hosts):
+    for path in (place.ssh_config, place.ssh_aliases, place.refresh, place.known_hosts):
         files.remove(path)
     target, present = _target(file), contents(file)
     if present is None or not is_installed(present):
@@ -72,26 +79,31 @@ def is_installed(data: bytes) -> bool:
 
 
 def without(data: bytes) -> bytes:
-    """The file without our two lines, to the byte as it was."""
-    before, mark, rest = data.partition(MARK)
-    if not mark or not rest.startswith(b"Include "):
-        return data
-    return before + rest.partition(b"\n")[2]
+    """The file without our lines, to the byte as it was."""
+    data = _cut(data, MARK, (b"Include ",))
+    data = _cut(data, ALIASES, (b"Match all", b"Include "))
+    before, mark, rest = data.partition(LINE_END)
+    return before + b"\n" + rest if mark and rest else before
 
 
 def include(place: Place) -> bytes:
-    """Our two lines."""
+    """Our lines at the beginning."""
     return MARK + f'Include "{_path(place.ssh_config)}"\n'.encode()
 
 
-def block(place: Place, patterns: tuple[str, ...], *, verified: bool) -> str:
-    """What ssh is told of our hosts. `verified` says that they show certificates."""
-    hosts = ",".join(patterns)
+def include_aliases(place: Place, rest: bytes) -> bytes:
+    """Our lines at the end, after the `rest` of the file."""
+    line_end = LINE_END if rest and not rest.endswith(b"\n") else b""
+    return line_end + ALIASES + f'Match all\nInclude "{_path(place.ssh_aliases)}"\n'.encode()
+
+
+def block(place: Place, hosts: str, *, verified: bool) -> str:
+    """What ssh is told of our hosts, by criteria for `Match`. `verified`: they show certificates."""
     text = (
         "# Written by `amrgate ssh-config install`.\n"
-        f'Match host "{hosts}" exec "\'{_path(place.refresh)}\'"\n'
+        f"Match {hosts} exec \"'{_path(place.refresh)}'\"\n"
         "    # The certificate is good now, or was renewed.\n"
-        f'Match host "{hosts}"\n'
+        f"Match {hosts}\n"
         f'    IdentityFile "{_path(place.key)}"\n'
         f'    CertificateFile "{_path(place.certificate)}"\n'
         "    # The first certificate that a server takes decides: no other is to come before ours.\n"
@@ -121,6 +133,16 @@ def ask_authority(ca: str) -> dict[str, Any]:
     if answer.status != 200 or not isinstance(answer.body, dict):  # noqa: PLR2004 HTTP's own
         raise Unavailable(f"{ca} does not say which hosts trust it: {answer.describe()}")
     return answer.body
+
+
+def _cut(data: bytes, mark: bytes, beginnings: tuple[bytes, ...]) -> bytes:
+    """The file without a mark of ours and the lines after it, if they still begin as we wrote them."""
+    before, found, rest = data.partition(mark)
+    for beginning in beginnings if found else ():
+        line, _, rest = rest.partition(b"\n")
+        if not line.startswith(beginning):
+            return data
+    return before + rest
 
 
 def _patterns(authority: dict[str, Any]) -> tuple[str, ...]:

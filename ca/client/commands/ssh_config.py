@@ -26,6 +26,8 @@ def ssh_config() -> None:
 def install(file: Path) -> None:
     """Include our settings in your SSH configuration; nothing else in it changes.
 
+    Run it again when you have added an alias (`Host`) of one of our hosts.
+
     \b
     Example:
         amrgate ssh-config install
