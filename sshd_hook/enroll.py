@@ -34,7 +34,9 @@ from sshd_hook.changes import ChangeError, Changes, run
 PAM = "/etc/pam.d/sshd"
 NSSWITCH = "/etc/nsswitch.conf"
 UNIT_FOLDER = "/etc/systemd/system"
-UNITS = ("amrgate-userdb.socket", "amrgate-userdb.service", "amrgate-agent.service")
+AGENT_UNIT = "amrgate-agent.service"
+USERDB_UNITS = ("amrgate-userdb.socket", "amrgate-userdb-root.socket", "amrgate-userdb.service")
+UNITS = (*USERDB_UNITS, AGENT_UNIT)
 TMPFILES = "/etc/tmpfiles.d/amrgate.conf"
 SSHD_PID = "/run/sshd.pid"
 
@@ -242,7 +244,7 @@ def _start_user_database(changes: Changes, shared: int) -> bool:
         for unit in UNITS:
             changes.write(f"{UNIT_FOLDER}/{unit}", hostfiles.template(unit).encode())
         changes.run(("systemctl", "daemon-reload"))
-        for unit in UNITS[:2]:
+        for unit in USERDB_UNITS:
             enable = ("systemctl", "enable", "--now", unit)
             changes.run(enable, undo=("systemctl", "disable", "--now", unit))
         return preflight.check_name_service(shared)
@@ -272,10 +274,8 @@ def _write_certificate(changes: Changes, line: str) -> str:
 def _start(changes: Changes) -> None:
     _reload_sshd()
     if preflight.has_systemd():
-        agent = UNITS[2]
-        changes.run(
-            ("systemctl", "enable", "--now", agent), undo=("systemctl", "disable", "--now", agent)
-        )
+        enable = ("systemctl", "enable", "--now", AGENT_UNIT)
+        changes.run(enable, undo=("systemctl", "disable", "--now", AGENT_UNIT))
 
 
 def _reload_sshd() -> None:

@@ -109,7 +109,7 @@ def _serve() -> None:
     from sshd_hook import service, userdb
 
     try:
-        listener = service.listener()
+        listeners = service.listeners()
     except service.NotPassed:
         raise CommandError(
             "no socket was passed: start amrgate-userdb.socket,"
@@ -123,7 +123,7 @@ def _serve() -> None:
         place.leave_when_taken()
 
     notifier.ready()
-    userdb.serve(listener, userdb.Book(paths.UIDS, paths.HOMES), alive)
+    userdb.serve(listeners, userdb.Book(paths.UIDS, paths.HOMES), alive)
 
 
 def _supervise() -> None:

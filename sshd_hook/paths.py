@@ -30,6 +30,7 @@ AGENT = f"{STATE}/agent"  # root 0700
 RUN = "/run/amrgate"  # root 0755, on tmpfs
 VERDICTS = f"{RUN}/verdict"  # amrgate-hook 0700
 USERDB_SOCKET = "/run/systemd/userdb/io.amrgate"
+USERDB_ROOT_SOCKET = f"{USERDB_SOCKET}.root"  # the same for root alone: no user can fill its queue
 HOMES = "/srv/amrgate"  # root 0711
 
 HOOK_USER = "amrgate-hook"

@@ -21,15 +21,16 @@ class NotPassed(Exception):
     """Nobody passed this process a socket."""
 
 
-def listener() -> socket.socket:
-    """The listening socket that the service manager, or our supervisor, passed to this process.
+def listeners() -> list[socket.socket]:
+    """The listening sockets that the service manager, or our supervisor, passed to this process.
 
     Raises:
         NotPassed: there is none.
     """
-    if os.environ.get("LISTEN_FDS") != "1" or os.environ.get("LISTEN_PID") != str(os.getpid()):
+    if "LISTEN_FDS" not in os.environ or os.environ.get("LISTEN_PID") != str(os.getpid()):
         raise NotPassed
-    return socket.socket(fileno=FIRST_FD)
+    passed = int(os.environ["LISTEN_FDS"])
+    return [socket.socket(fileno=FIRST_FD + number) for number in range(passed)]
 
 
 class Notifier:

@@ -6,6 +6,10 @@ and so does whoever looks up any name on the machine; sshd and PAM wait for each
 is one loop that never blocks, and a client that is slow, idle or loud loses its connection.
 
 It never calls the name service: that would ask this process, which could not answer.
+
+The name service asks every socket in its folder, and the first answer that finds somebody counts.
+It does not wait for a place in a queue, so any user could fill ours and make names vanish. Hence
+there are two: one for everybody, and one that only root can reach, as who sshd and PAM ask.
 """
 
 from __future__ import annotations
@@ -24,10 +28,11 @@ from sshd_hook.names import is_project, parse_service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 SERVICE = "io.amrgate"
+SERVICES = (SERVICE, "io.amrgate.root")  # as the sockets are called, and so how each is asked
 SHARED_NAME = "amrgate"  # what the shared uid is called where only the uid is known
 EMPTY_HOME = "shared"  # in the folder of homes; no service is called so
 SHELL = "/bin/sh"  # bash would read the account's own files before a forced command
@@ -75,7 +80,8 @@ class Book:
     def _record(self, method: Any, asked: Any) -> dict[str, Any] | None:
         if self._accounts is None or not isinstance(asked, dict) or method not in (USER, GROUP):
             return None
-        if asked.get("service", SERVICE) != SERVICE:
+        service = asked.get("service", SERVICE)
+        if service not in SERVICES:
             return None
         name_field, id_field = ("userName", "uid") if method == USER else ("groupName", "gid")
         name, number = asked.get(name_field), asked.get(id_field)
@@ -86,7 +92,7 @@ class Book:
         account: dict[str, Any] = {}
         if method == USER:
             account = {"gid": uid, "homeDirectory": os.path.join(self._homes, home), "shell": SHELL}
-        kind = {"disposition": "regular", "service": SERVICE}
+        kind = {"disposition": "regular", "service": service}
         return {name_field: name, id_field: uid, **account, **kind}
 
     def _by_name(self, known: accounts.Accounts, name: Any) -> tuple[str, int, str] | None:
@@ -138,33 +144,34 @@ class Client:
 class Server:
     """The loop over all connections."""
 
-    def __init__(self, listener: socket.socket, book: Book) -> None:
-        listener.setblocking(False)
-        self._listener = listener
+    def __init__(self, listeners: Sequence[socket.socket], book: Book) -> None:
+        self._listeners = {listener.fileno(): listener for listener in listeners}
         self._book = book
         self._clients: dict[int, Client] = {}
         self._held: Counter[int] = Counter()
         self._selector = selectors.DefaultSelector()
-        self._selector.register(listener, selectors.EVENT_READ)
+        for listener in listeners:
+            listener.setblocking(False)
+            self._selector.register(listener, selectors.EVENT_READ)
 
     def turn(self) -> None:
         """Serve whoever has something to say, for at most one short read each."""
         events = self._selector.select(TURN)
         now = time.monotonic()
         for key, _ in events:
-            if key.fileobj is self._listener:
-                self._accept(now)
+            if key.fd in self._listeners:
+                self._accept(self._listeners[key.fd], now)
             elif key.fd in self._clients:
                 self._serve(self._clients[key.fd], now)
         for client in [one for one in self._clients.values() if now - one.heard > MAX_IDLE]:
             self._drop(client)
 
-    def _accept(self, now: float) -> None:
+    def _accept(self, listener: socket.socket, now: float) -> None:
         for _ in range(MAX_ACCEPTS):
             if len(self._clients) >= MAX_CLIENTS:
                 self._make_room()
             try:
-                connection, _address = self._listener.accept()
+                connection, _address = listener.accept()
             except BlockingIOError:
                 return
             except OSError:  # no file descriptor left, or the client has gone
@@ -220,9 +227,9 @@ class Server:
         client.connection.close()
 
 
-def serve(listener: socket.socket, book: Book, alive: Callable[[], None]) -> None:
+def serve(listeners: Sequence[socket.socket], book: Book, alive: Callable[[], None]) -> None:
     """Answer for ever. `alive` is called several times a second, for a watchdog."""
-    server = Server(listener, book)
+    server = Server(listeners, book)
     while True:
         server.turn()
         alive()

@@ -51,6 +51,28 @@ while True:
         connection.connect(sys.argv[1])
         connection.sendall((os.fsencode(sys.argv[2]) + b"\\0") * int(sys.argv[3]))
 """
+HOARD = """
+import contextlib, socket, sys
+held = []
+while True:
+    with contextlib.suppress(OSError):
+        held.append(socket.socket(socket.AF_UNIX))
+        held[-1].connect(sys.argv[1])
+    del held[:-500]
+"""
+LOOK_UP = """
+import contextlib, pwd, sys, time
+found = 0
+for _ in range(300):
+    with contextlib.suppress(KeyError):
+        found += pwd.getpwnam(sys.argv[1]).pw_name == sys.argv[1]
+    time.sleep(0.01)
+print(found)
+"""
+CONNECT = """
+import socket, sys
+socket.socket(socket.AF_UNIX).connect(sys.argv[1])
+"""
 SERVE = """
 import os, socket, sys
 sys.path.insert(0, sys.argv[1])
@@ -60,7 +82,7 @@ listener.bind(sys.argv[2] + ".new")
 listener.listen(512)
 os.chmod(sys.argv[2] + ".new", 0o666)
 os.rename(sys.argv[2] + ".new", sys.argv[2])
-userdb.serve(listener, userdb.Book(sys.argv[3], "/srv/amrgate"), lambda: None)
+userdb.serve([listener], userdb.Book(sys.argv[3], "/srv/amrgate"), lambda: None)
 """
 
 
@@ -119,6 +141,13 @@ def test_every_uid_of_ours_has_a_name(book: Book, uid: int, name: str, home: str
 
     assert user == USER_RECORD.format(name=name, uid=uid, home=home).encode()
     assert group == GROUP_RECORD.format(name=name, uid=uid).encode()
+
+
+def test_the_answer_names_the_socket_that_was_asked(book: Book) -> None:
+    for_all = book.answer(by_name(NAME))
+    assert for_all is not None
+    expected = for_all.replace(b'"io.amrgate"', b'"io.amrgate.root"')
+    assert book.answer(question(userName=NAME, service="io.amrgate.root")) == expected != for_all
 
 
 @pytest.mark.parametrize(
@@ -361,6 +390,32 @@ def test_an_administrator_does_not_wait_for_a_flooded_user_database(host: Host) 
             flood.communicate()
     host.certify("alice")
     wait_for(lambda: host.admits("alice"))
+
+
+@pytest.mark.parametrize("flood", [FLOOD, HOARD], ids=["questions", "connections"])
+def test_no_user_makes_services_vanish_for_sshd(host: Host, flood: str) -> None:
+    """sshd and PAM ask as root, and the name service does not wait for a place in a queue."""
+    host.certify("alice")
+    host.machine.path("/tmp/flood.py").write_text(flood)
+    asked = (paths.USERDB_SOCKET, by_name("root").decode(), "1")
+    words = ("/usr/bin/python3", "-IS", "/tmp/flood.py", *asked)
+    floods = [host.machine.popen(words, user="mallory") for _ in range(4)]
+    time.sleep(0.3)
+    try:
+        found = host.machine.check("/usr/bin/python3", "-c", LOOK_UP, NAME)
+        assert host.admits("alice")
+        assert [one.poll() for one in floods] == [None] * 4
+    finally:
+        host.machine.run("pkill", "-KILL", "-u", "mallory")
+        for one in floods:
+            one.communicate()
+    assert found == "300\n"
+
+
+def test_only_root_can_reach_the_socket_for_root(host: Host) -> None:
+    words = ("/usr/bin/python3", "-c", CONNECT, paths.USERDB_ROOT_SOCKET)
+    assert "PermissionError" in host.machine.run(*words, user="mallory").err
+    assert host.machine.run(*words).err == ""
 
 
 def test_who_loses_a_supervisor_serves_on_until_the_next_one_comes(host: Host) -> None:

@@ -28,15 +28,21 @@ MAX_ANSWER = 4096  # bytes
 QUESTION = b'{"method":"io.systemd.UserDatabase.GetUserRecord","parameters":{"uid":0}}\0'
 
 # The child's own pid, which LISTEN_PID must be, is known only to what becomes the child.
-BECOME = 'exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@"'
+BECOME = 'exec 3<&0 4<&1 </dev/null >&2; export LISTEN_FDS=2 LISTEN_PID=$$; exec "$@"'
 
 
 class Supervisor:
-    """One user database: `command`, run as `uid` and `gid`, listening at `path`."""
+    """One user database: `command`, run as `uid` and `gid`.
 
-    def __init__(self, command: "Sequence[str]", path: str, uid: int, gid: int) -> None:
+    It listens at `for_all`, where whoever looks up a name asks, and at `for_root`.
+    """
+
+    def __init__(
+        self, command: "Sequence[str]", for_all: str, for_root: str, uid: int, gid: int
+    ) -> None:
         self._command = tuple(command)
-        self._path = path
+        self._for_all = for_all
+        self._for_root = for_root
         self._uid = uid
         self._gid = gid
         self._child: "subprocess.Popen[bytes] | None" = None
@@ -52,41 +58,36 @@ class Supervisor:
             self.stop()
 
     def start(self) -> None:
-        """Start a user database on a new socket and wait until it answers."""
-        # The path appears when somebody already listens: a look-up must not find it refused.
-        folder, name = os.path.split(self._path)
-        new = os.path.join(folder, f".{name}.new")  # the name service looks at no hidden ones
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(new)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            listener.bind(new)
-            os.chmod(new, 0o666)  # noqa: S103 -- whoever looks up a name asks
-            listener.listen(BACKLOG)
-            self._child = self._spawn(listener)
+        """Start a user database on new sockets and wait until it answers."""
+        with _listen(self._for_all, 0o666) as for_all, _listen(self._for_root, 0o600) as for_root:
+            self._child = self._spawn(for_all, for_root)
             with contextlib.suppress(PermissionError):  # a container's root may not
                 os.setpriority(os.PRIO_PROCESS, self._child.pid, PRIORITY)
-        # Ours is closed now: when the child dies, whoever waits in the queue is told at once.
-        os.rename(new, self._path)
+        # Ours are closed now: when the child dies, whoever waits in a queue is told at once.
+        for path in (self._for_root, self._for_all):
+            os.rename(_new(path), path)
         self.is_well(STARTING)
 
     def stop(self) -> None:
         """End the user database, also a stopped or hung one, and whoever waits for it."""
-        self._remove_socket()
+        for path in (self._for_root, self._for_all):
+            _remove(path)
         if self._child is not None:
             self._child.kill()
             self._child.wait()
             self._child = None
 
     def is_well(self, patience: float) -> bool:
-        """Whether the user database answers within `patience` seconds."""
+        """Whether the user database answers within `patience` seconds: there, where none crowd."""
         if self._child is None or self._child.poll() is not None:
             return False
-        return answers(self._path, patience)
+        return answers(self._for_root, patience)
 
-    def _spawn(self, listener: socket.socket) -> "subprocess.Popen[bytes]":
+    def _spawn(self, for_all: socket.socket, for_root: socket.socket) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
             ["/bin/sh", "-c", BECOME, "sh", *self._command],
-            stdin=listener.fileno(),
+            stdin=for_all.fileno(),
+            stdout=for_root.fileno(),
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_BYPASS_USERDB": "1"},
             cwd="/",
             user=self._uid,
@@ -94,9 +95,25 @@ class Supervisor:
             extra_groups=[],
         )
 
-    def _remove_socket(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
+
+def _listen(path: str, mode: int) -> socket.socket:
+    """A socket beside `path`, which appears when somebody already listens: nobody is refused."""
+    _remove(_new(path))
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(_new(path))
+    os.chmod(_new(path), mode)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _new(path: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.new")  # the name service looks at no hidden ones
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def answers(path: str, patience: float) -> bool:
@@ -120,4 +137,5 @@ def of_this_host() -> Supervisor:
     user = pwd.getpwnam(paths.USERDB_USER)
     os.makedirs(os.path.dirname(paths.USERDB_SOCKET), exist_ok=True)
     command = (paths.SSHD_HOOK, "userdb")
-    return Supervisor(command, paths.USERDB_SOCKET, user.pw_uid, user.pw_gid)
+    sockets = (paths.USERDB_SOCKET, paths.USERDB_ROOT_SOCKET)
+    return Supervisor(command, *sockets, user.pw_uid, user.pw_gid)
