@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import re
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sshd_hook import bundle as bundles
 from sshd_hook import enroll, hostfiles, install, paths, preflight
 from sshd_hook.agent import host as agent_host
-from tests.hosts import DAY, SERVICE, wait_for
+from tests import plants
+from tests.hosts import DAY, SERVICE
 from tests.planter import HOST_CERTIFICATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.hosts import Host
     from tests.planter import Planter
 
-USERDB_PID = "/run/userdb.pid"
-AGENT_PID = "/run/agent.pid"
 PERMIT = "account sufficient pam_permit.so\n"
-DENIAL = (
-    'type=AVC msg=audit({when}.123:45): avc:  denied  {{ read }} for  pid=7 comm="principals"'
-    ' name="bundle" scontext=system_u:system_r:sshd_t:s0 tclass=file permissive=0\n'
-)
-SLOW = """
-import socket, sys, threading, time
-sys.path.insert(0, "/usr/lib/amrgate/lib")
-from sshd_hook import paths, userdb
-book = userdb.Book(paths.UIDS, paths.HOMES)
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(paths.USERDB_SOCKET)
-import os; os.chmod(paths.USERDB_SOCKET, 0o666)
-listener.listen(64)
-def serve(connection):
-    while message := connection.recv(4096):
-        time.sleep(0.3)
-        connection.sendall(book.answer(message.rstrip(b"\\0")) or b"")
-while True:
-    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-"""
+INCLUDE = "@include common-account\n"
+SUBSTACK = "account substack common-account\n"
+NO_COMMAND = "AuthorizedKeysCommand none"
+NO_KEYS = "AuthorizedKeysFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
 
 
 @dataclass(frozen=True)
@@ -62,219 +40,6 @@ def globally(code: str, text: str) -> Fault:
     return Fault(code, lambda p: p.sshd(text))
 
 
-# --- plants of more than a line -------------------------------------------------------------
-
-
-def link_program(p: Planter) -> None:
-    """As in attack 51: the link stands where anyone may replace it, and sshd follows it."""
-    p.run("mkdir", "-m", "0777", "/opt/current")
-    p.undo(p.run, "rm", "-r", "/opt/current")
-    p.run("cp", paths.PRINCIPALS, "/opt/current/principals")
-    p.away(paths.PRINCIPALS)
-    p.path(paths.PRINCIPALS).symlink_to("/opt/current/principals")
-    p.undo(p.path(paths.PRINCIPALS).unlink)
-
-
-def put_pipe(p: Planter) -> None:
-    p.away(paths.NO_PRINCIPALS)
-    os.mkfifo(p.path(paths.NO_PRINCIPALS))
-    p.undo(p.path(paths.NO_PRINCIPALS).unlink)
-
-
-def old_sshd(p: Planter) -> None:
-    """The real one, but for the version that it tells."""
-
-    def older(version: re.Match[bytes]) -> bytes:
-        return b"OpenSSH_7.9".ljust(len(version[0]), b"9")
-
-    program = p.path("/usr/sbin/sshd").read_bytes()
-    p.cover("/usr/sbin/sshd", re.sub(rb"OpenSSH_\d+\.\d", older, program))
-
-
-def replaced_sshd(p: Planter) -> None:
-    p.start_sshd()
-    p.cover("/usr/sbin/sshd", p.path("/usr/sbin/sshd").read_bytes())
-
-
-def changed_configuration(p: Planter) -> None:
-    p.start_sshd()
-    later = time.time() + 1
-    path = p.path("/etc/ssh/sshd_config")
-    before = path.stat()
-    os.utime(path, (later, later))
-    p.undo(os.utime, path, (before.st_atime, before.st_mtime))
-
-
-def interpreter_in_open_folder(p: Planter) -> None:
-    p.run("mkdir", "-m", "0777", "/opt/python")
-    p.undo(p.run, "rm", "-r", "/opt/python")
-    p.run("ln", "-s", install.PYTHON, "/opt/python/python3")
-    p.replace(paths.REFUSE, f"#!{install.PYTHON} ", "#!/opt/python/python3 ")
-
-
-def compiled(p: Planter) -> str:
-    folder = f"{paths.LIBRARY}/sshd_hook/__pycache__"
-    name = next(path.name for path in p.path(folder).iterdir() if path.name.startswith("refuse."))
-    return f"{folder}/{name}"
-
-
-def lose_user(name: str) -> Callable[[Planter], None]:
-    return lambda p: p.replace("/etc/passwd", f"{name}:", "somebody:")
-
-
-def stop(p: Planter, pid_file: str) -> int:
-    pid = int(p.path(pid_file).read_text())
-    p.run("kill", str(pid))
-    return pid
-
-
-def stop_user_database(p: Planter) -> None:
-    stop(p, USERDB_PID)
-    wait_for(lambda: not p.path(paths.USERDB_SOCKET).exists())
-    p.undo(start_user_database, p.host)
-
-
-def stop_hearing(p: Planter) -> None:
-    """It hangs: also where sshd looks up the groups of a service."""
-    supervisor = int(p.path(USERDB_PID).read_text())
-    processes = p.run("pgrep", "-P", str(supervisor)).split()
-    for pid in (str(supervisor), *processes):
-        p.run("kill", "-STOP", pid)
-        p.undo(p.run, "kill", "-CONT", pid)
-    p.sshd("Match Group sudo\n    PermitTTY yes\n")
-
-
-def slow_user_database(p: Planter) -> None:
-    stop_user_database(p)
-    pid = p.host.machine.spawn("/usr/bin/python3", "-IS", "-c", SLOW, log="/dev/null")
-    p.undo(p.path(paths.USERDB_SOCKET).unlink)
-    p.undo(p.run, "kill", str(pid))
-    wait_for(p.path(paths.USERDB_SOCKET).exists)
-
-
-def start_user_database(host: Host) -> None:
-    words = (paths.SSHD_HOOK, "userdb", "--supervise")
-    pid = host.machine.spawn(*words, log="/var/log/userdb.log")
-    host.machine.path(USERDB_PID).write_text(str(pid))
-    wait_for(lambda: host.machine.run("getent", "passwd", SERVICE).status == 0)
-
-
-def stop_agent(p: Planter) -> None:
-    pid = stop(p, AGENT_PID)
-    wait_for(lambda: not p.path(f"/proc/{pid}").exists())
-    p.undo(start_agent, p.host)
-
-
-def start_agent(host: Host) -> None:
-    pid = host.machine.spawn(paths.SSHD_HOOK, "agent", log="/var/log/agent.log")
-    host.machine.path(AGENT_PID).write_text(str(pid))
-    # Taking the lock, to see whether it is held, would keep the agent from starting.
-    inode = host.machine.path(paths.AGENT).stat().st_ino
-    wait_for(lambda: f":{inode} " in host.machine.path("/proc/locks").read_text())
-
-
-def foreign_bundle(p: Planter) -> None:
-    version = bundles.from_bytes(p.host.read(paths.BUNDLE)).version
-    data = p.host.ca.bundle(host_id="another", version=version)
-    p.write(paths.BUNDLE, data)
-    p.state()
-
-
-def run_ahead(p: Planter) -> None:
-    p.state(**since(1800))
-    os.utime(p.path(paths.FRESH))
-
-
-def damage_bundle(p: Planter) -> None:
-    data = p.host.read(paths.BUNDLE)
-    p.write(paths.BUNDLE, data[:-1] + bytes([data[-1] ^ 1]))
-
-
-def cut_bundle(p: Planter) -> None:
-    p.write(paths.BUNDLE, p.host.read(paths.BUNDLE)[:100])
-
-
-def on_tmpfs(folder: str, size: str) -> Callable[[Planter], None]:
-    """Put a small file system over a folder, with the same in it."""
-
-    def plant(p: Planter) -> None:
-        was = p.path(folder).stat()
-        files = [(path.name, path.read_bytes(), path.stat()) for path in p.path(folder).iterdir()]
-        owner = f"uid={was.st_uid},gid={was.st_gid},mode={was.st_mode & 0o7777:o}"
-        p.mount(folder, "-t", "tmpfs", "-o", f"size={size},{owner}", "small")
-        for name, data, status in files:
-            path = p.path(f"{folder}/{name}")
-            path.write_bytes(data)
-            os.chown(path, status.st_uid, status.st_gid)
-            path.chmod(status.st_mode & 0o7777)
-
-    return plant
-
-
-def read_only(p: Planter) -> None:
-    p.mount(paths.POLICY, "--bind", paths.POLICY)
-    p.run("mount", "-o", "remount,bind,ro", paths.POLICY)
-
-
-def verdicts_on_disk(p: Planter) -> None:
-    p.run("cp", "-a", paths.RUN, "/var/lib/verdicts")
-    p.undo(p.run, "rm", "-r", "/var/lib/verdicts")
-    p.mount(paths.RUN, "--bind", "/var/lib/verdicts")
-
-
-def hide_processes(p: Planter) -> None:
-    p.run("mount", "-o", "remount,hidepid=2", "/proc")
-    p.undo(p.run, "mount", "-o", "remount,hidepid=0", "/proc")
-
-
-def deny(p: Planter) -> None:
-    p.run("mkdir", "-p", "/var/log/audit")
-    p.write("/var/log/audit/audit.log", DENIAL.format(when=int(time.time()) - 60))
-
-
-def systemd_runs(p: Planter) -> None:
-    p.path("/run/systemd/system").mkdir()
-    p.undo(p.path("/run/systemd/system").rmdir)
-
-
-def no_getent(p: Planter) -> None:
-    p.write("/run/cover", b"")
-    p.mount("/usr/bin/getent", "--bind", "/run/cover")
-
-
-def switch(old: str, new: str) -> Callable[[Planter], None]:
-    """Change a line of nsswitch.conf, blanks aside."""
-
-    def change(text: str) -> str:
-        lines = [" ".join(line.split()) for line in text.splitlines()]
-        assert old in lines
-        return "".join(f"{new if line == old else line}\n" for line in lines)
-
-    return lambda p: p.edit(enroll.NSSWITCH, change)
-
-
-def append(inside: str, text: str) -> Callable[[Planter], None]:
-    return lambda p: p.edit(inside, lambda before: before + text)
-
-
-def pam_module(p: Planter) -> str:
-    found = p.run("sh", "-c", "ls /usr/lib/*/security/pam_exec.so")
-    return found.strip()
-
-
-def since(seconds: int) -> dict[str, int]:
-    issued_at = int(time.time()) - seconds
-    return {"issued_at": issued_at, "not_after": issued_at + DAY}
-
-
-def force_without_pam(p: Planter) -> None:
-    p.for_services(FORCED[1])
-    p.edit(enroll.PAM, hostfiles.remove_pam)
-
-
-FORCED = ("forced-command", "ForceCommand /bin/true")
-NO_COMMAND = "AuthorizedKeysCommand none"
-NO_KEYS = "AuthorizedKeysFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
 FAULTS = [
     # --- what sshd does for services, whichever block says so ---
     Fault(
@@ -316,7 +81,7 @@ FAULTS = [
     setting("stream-forwarding", "AllowStreamLocalForwarding yes"),
     setting("gateway-ports", "GatewayPorts yes"),
     setting("tunnel", "PermitTunnel yes"),
-    setting(*FORCED),
+    setting("forced-command", "ForceCommand /bin/true"),
     setting("chroot-directory", "ChrootDirectory /srv"),
     setting("allow-lists", "AllowUsers admin"),
     setting("allow-lists", "AllowGroups sudo"),
@@ -344,9 +109,9 @@ FAULTS = [
     globally("user-environment", "PermitUserEnvironment yes\n"),
     globally("gate-outside-block", f"TrustedUserCAKeys {paths.USER_CA}\n"),
     globally("no-way-in", NO_KEYS),
-    Fault("sshd-old", old_sshd),
-    Fault("sshd-binary-old", replaced_sshd),
-    Fault("sshd-config-old", changed_configuration),
+    Fault("sshd-old", plants.old_sshd),
+    Fault("sshd-binary-old", plants.replaced_sshd),
+    Fault("sshd-config-old", plants.changed_configuration),
     Fault("host-certificate-missing", lambda p: p.away(HOST_CERTIFICATE)),
     Fault("host-certificate-expired", lambda p: p.certify_host("-2d:-1d")),
     Fault("host-certificate-expiring", lambda p: p.certify_host("-10d:+1d")),
@@ -358,20 +123,22 @@ FAULTS = [
     Fault("pam-line-missing", lambda p: p.edit(enroll.PAM, hostfiles.remove_pam)),
     Fault("pam-line-missing", lambda p: p.away(enroll.PAM)),
     Fault("pam-line-not-first", lambda p: p.edit(enroll.PAM, lambda text: PERMIT + text)),
+    Fault("pam-line-not-first", lambda p: p.edit(enroll.PAM, lambda text: INCLUDE + text)),
+    Fault("pam-line-not-first", lambda p: p.edit(enroll.PAM, lambda text: SUBSTACK + text)),
     Fault("pam-line-changed", lambda p: p.replace(enroll.PAM, " requisite ", " optional ")),
     Fault("pam-line-changed", lambda p: p.replace(enroll.PAM, "=~ ?", "=~ [a-z]")),
-    Fault("pam-module-missing", lambda p: p.away(pam_module(p))),
-    Fault("account-program-changed", append(paths.ACCOUNT, "exit 0\n")),
+    Fault("pam-module-missing", lambda p: p.away(plants.pam_module(p))),
+    Fault("account-program-changed", plants.append(paths.ACCOUNT, "exit 0\n")),
     Fault(
         "forced-command-ungated",
-        force_without_pam,
+        plants.force_without_pam,
         frozenset({"pam-line-missing"}),
     ),
     # --- files and folders ---
     Fault("path-missing", lambda p: p.away(paths.REFUSE)),
     Fault("path-missing", lambda p: p.away(agent_host.BUNDLE_SIGNERS)),
-    Fault("path-link", link_program),
-    Fault("path-kind", put_pipe),
+    Fault("path-link", plants.link_program),
+    Fault("path-kind", plants.put_pipe),
     Fault("path-owner", lambda p: p.owner(paths.PRINCIPALS, 1001)),
     Fault("path-owner", lambda p: p.owner(paths.BUNDLE, 1001)),
     Fault("path-owner", lambda p: p.owner(paths.VERDICTS, 0)),
@@ -399,53 +166,57 @@ FAULTS = [
     Fault(
         "interpreter-options", lambda p: p.replace(paths.PRINCIPALS, "python3 -IS", "python3 -S")
     ),
-    Fault("interpreter-unsafe", interpreter_in_open_folder),
-    Fault("compiled-missing", lambda p: p.away(compiled(p))),
-    Fault("compiled-stale", append(f"{paths.LIBRARY}/sshd_hook/refuse.py", "# changed\n")),
+    Fault("interpreter-unsafe", plants.interpreter_in_open_folder),
+    Fault("compiled-missing", lambda p: p.away(plants.compiled(p))),
+    Fault(
+        "compiled-stale",
+        plants.append(f"{paths.LIBRARY}/sshd_hook/refuse.py", "# changed\n"),
+    ),
     # --- users and names ---
-    Fault("user-missing", lose_user(paths.HOOK_USER)),
-    Fault("user-missing", lose_user(paths.USERDB_USER)),
-    Fault("nsswitch-passwd", switch("passwd: files systemd", "passwd: files")),
-    Fault("nsswitch-group", switch("group: files systemd", "group: files")),
-    Fault("nsswitch-shadow", switch("shadow: files systemd", "shadow: files")),
-    Fault("nsswitch-initgroups", switch("initgroups: files", "initgroups: files systemd")),
-    Fault("nsswitch-initgroups", switch("initgroups: files", "")),
+    Fault("user-missing", plants.lose_user(paths.HOOK_USER)),
+    Fault("user-missing", plants.lose_user(paths.USERDB_USER)),
+    Fault("nsswitch-passwd", plants.switch("passwd: files systemd", "passwd: files")),
+    Fault("nsswitch-group", plants.switch("group: files systemd", "group: files")),
+    Fault("nsswitch-shadow", plants.switch("shadow: files systemd", "shadow: files")),
+    Fault("nsswitch-initgroups", plants.switch("initgroups: files", "initgroups: files systemd")),
+    Fault("nsswitch-initgroups", plants.switch("initgroups: files", "")),
     Fault(
         "shadow-unanswered",
-        switch("shadow: files systemd", "shadow: files [NOTFOUND=return] systemd"),
+        plants.switch("shadow: files systemd", "shadow: files [NOTFOUND=return] systemd"),
     ),
     Fault(
         "names-unresolved",
-        switch("passwd: files systemd", "passwd: files [NOTFOUND=return] systemd"),
+        plants.switch("passwd: files systemd", "passwd: files [NOTFOUND=return] systemd"),
     ),
     Fault(
-        "names-fit-services", append("/etc/passwd", "backup-admin1-x--y:x:1200:1200::/:/bin/sh\n")
+        "names-fit-services",
+        plants.append("/etc/passwd", "backup-admin1-x--y:x:1200:1200::/:/bin/sh\n"),
     ),
-    Fault("uid-range-taken", append("/etc/passwd", "guest:x:400777:1200::/:/bin/sh\n")),
-    Fault("uid-range-taken", append("/etc/subuid", "admin:350000:65536\n")),
+    Fault("uid-range-taken", plants.append("/etc/passwd", "guest:x:400777:1200::/:/bin/sh\n")),
+    Fault("uid-range-taken", plants.append("/etc/subuid", "admin:350000:65536\n")),
     Fault("uid-map-bad", lambda p: p.write(paths.UIDS, "nonsense\n")),
     Fault("uid-map-bad", lambda p: p.away(paths.UIDS)),
     Fault("shared-uid-wrong", lambda p: p.write(paths.SHARED_UID, "400005\n")),
-    Fault("userdb-down", stop_user_database),
-    Fault("userdb-down", stop_hearing),
-    Fault("userdb-slow", slow_user_database),
+    Fault("userdb-down", plants.stop_user_database),
+    Fault("userdb-down", plants.stop_hearing),
+    Fault("userdb-slow", plants.slow_user_database),
     # --- policy ---
     Fault("not-enrolled", lambda p: p.away(agent_host.RECORD)),
-    Fault("agent-down", stop_agent),
+    Fault("agent-down", plants.stop_agent),
     Fault("floor-damaged", lambda p: p.write(agent_host.FLOOR, "one two\n")),
     Fault("bundle-missing", lambda p: p.away(paths.BUNDLE)),
-    Fault("bundle-damaged", damage_bundle),
-    Fault("bundle-damaged", cut_bundle),
-    Fault("bundle-foreign", foreign_bundle),
+    Fault("bundle-damaged", plants.damage_bundle),
+    Fault("bundle-damaged", plants.cut_bundle),
+    Fault("bundle-foreign", plants.foreign_bundle),
     Fault("bundle-rolled-back", lambda p: p.write(agent_host.FLOOR, "99 0\n")),
     Fault("fresh-missing", lambda p: p.away(paths.FRESH)),
     Fault("fresh-missing", lambda p: p.write(paths.FRESH, "amrgate-fresh 2\n")),
     Fault("fresh-mismatch", lambda p: p.state(version=98)),
     Fault("fresh-mismatch", lambda p: p.state(host_id="another")),
-    Fault("fresh-expired", lambda p: p.state(**since(DAY + 60))),
-    Fault("fresh-old", lambda p: p.state(**since(7200))),
-    Fault("clock-behind", lambda p: p.state(**since(-3600))),
-    Fault("clock-ahead", run_ahead),
+    Fault("fresh-expired", lambda p: p.state(**plants.since(DAY + 60))),
+    Fault("fresh-old", lambda p: p.state(**plants.since(7200))),
+    Fault("clock-behind", lambda p: p.state(**plants.since(-3600))),
+    Fault("clock-ahead", plants.run_ahead),
     Fault("krl-missing", lambda p: p.away(paths.REVOKED)),
     Fault("krl-empty", lambda p: p.write(paths.REVOKED, "")),
     Fault("krl-unreadable", lambda p: p.write(paths.REVOKED, p.host.read(paths.REVOKED)[:20])),
@@ -453,17 +224,33 @@ FAULTS = [
     Fault("krl-old", lambda p: p.write(agent_host.FLOOR, "1 5\n")),
     Fault("ca-keys-unreadable", lambda p: p.edit(paths.USER_CA, lambda text: "garbage\n" + text)),
     Fault("ca-keys-unreadable", lambda p: p.away(paths.USER_CA)),
-    Fault("ca-keys-differ", lambda p: append(paths.USER_CA, f"{p.host.ca.keys['other']}\n")(p)),
+    Fault(
+        "ca-keys-differ", lambda p: plants.append(paths.USER_CA, f"{p.host.ca.keys['other']}\n")(p)
+    ),
     Fault("ca-keys-differ", lambda p: p.write(paths.USER_CA, "")),
     # --- the machine ---
-    Fault("proc-hidden", hide_processes),
-    Fault("verdicts-on-disk", verdicts_on_disk),
-    Fault("disk-full", on_tmpfs(paths.POLICY, "1m")),
-    Fault("disk-read-only", read_only),
-    Fault("run-full", on_tmpfs(paths.VERDICTS, "32k")),
-    Fault("security-denial", deny),
-    Fault("not-started-at-boot", systemd_runs),
-    Fault("check-failed", no_getent),
+    Fault("proc-hidden", plants.hide_processes),
+    Fault("verdicts-on-disk", plants.verdicts_on_disk),
+    Fault("disk-full", plants.on_tmpfs(paths.POLICY, "1m")),
+    Fault("disk-read-only", plants.read_only),
+    Fault("run-full", plants.on_tmpfs(paths.VERDICTS, "32k")),
+    Fault("security-denial", plants.deny),
+    Fault("not-started-at-boot", plants.systemd_runs),
+    Fault("check-failed", plants.no_getent),
 ]
+# What looks like a fault and is none.
+HARMLESS: dict[str, Callable[[Planter], object]] = {
+    "stricter": lambda p: p.for_services("AllowTcpForwarding no"),
+    "for others": lambda p: p.for_services("PasswordAuthentication yes", match="User admin"),
+    "for root": lambda p: p.for_services("AuthorizedKeysFile /k", match="User root Address *"),
+    "the usual": lambda p: p.sshd("LogLevel VERBOSE\nAcceptEnv LANG LC_*\n"),
+    "blanks": lambda p: p.edit(enroll.NSSWITCH, lambda text: text.replace("    ", "  ")),
+    "auth first": lambda p: p.edit(enroll.PAM, lambda text: f"auth required pam_env.so\n{text}"),
+    "hidden but for the hook": lambda p: plants.hide_processes(p, f",gid={plants.hook_gid(p)}"),
+    "denied long ago": lambda p: plants.deny(p, 2 * DAY),
+    "an open home": lambda p: p.mode(f"{paths.HOMES}/{SERVICE}", 0o755),
+    "a name that is excluded": plants.exclude_name,
+    "a link of PAM's": plants.keep_pam_elsewhere,
+}
 # Where sshd knows the keyword.
 PENALTIES = globally("penalties", "PerSourcePenalties authfail:5\n")

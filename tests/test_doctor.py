@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import select
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +20,17 @@ from sshd_hook.doctor.findings import SEVERITIES
 from tests.hosts import FOLDER, Host, PolicyCA
 from tests.planted import (
     FAULTS,
+    HARMLESS,
     PENALTIES,
     Fault,
-    start_agent,
-    start_user_database,
 )
 from tests.planter import host_certificate, planting
+from tests.plants import start_agent, start_user_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    Examine = Callable[[], list[tuple[str, str]]]
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "doctor.md"
 # All checks, whenever a line is read: what `sshd-hook doctor --json` does in a process each time.
@@ -38,6 +41,16 @@ from sshd_hook.doctor import report
 for line in sys.stdin:
     print(report.as_object(report.findings(int(time.time()))), end="", flush=True)
 """
+HANGS = 30  # seconds: a look-up that waits for a stopped user database takes 45
+
+# Everything of ours but what comes and goes, and the homes.
+OURS = (paths.PROGRAMS, paths.CONFIGURATION, paths.STATE, paths.RUN, paths.SSHD_DROP_IN)
+FIND = 'find "$@" ! -type l ! -path "*/agent/.*"'
+ABOVE = ("/usr/lib", "/etc", "/etc/ssh", "/etc/pam.d", "/var", "/var/lib", "/srv", "/run/systemd")
+
+
+def codes(found: list[tuple[str, str]]) -> set[str]:
+    return {code for code, _about in found}
 
 
 @pytest.fixture(scope="module")
@@ -56,17 +69,19 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 
 @pytest.fixture(scope="module")
-def examine(healthy: Host) -> Iterator[Callable[[], dict[str, str]]]:
-    """Examine the host: what each code that was found is about."""
+def examine(healthy: Host) -> Iterator[Examine]:
+    """Examine the host: the codes that were found, and what each is about."""
     with healthy.machine.popen(("/usr/bin/python3", "-IS", "-c", LOOP)) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         ask, answer = process.stdin, process.stdout
 
-        def run() -> dict[str, str]:
+        def run() -> list[tuple[str, str]]:
             ask.write("\n")
             ask.flush()
-            return {one["code"]: one["about"] for one in json.loads(answer.readline())["findings"]}
+            assert select.select([answer], [], [], HANGS)[0], "it hangs"
+            found = json.loads(answer.readline())["findings"]
+            return [(one["code"], one["about"]) for one in found]
 
         yield run
         ask.close()
@@ -83,32 +98,70 @@ def test_a_healthy_host_is_found_healthy(healthy: Host) -> None:
 @pytest.mark.attack(51, 52, 64)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.code)
 def test_each_fault_is_found_by_its_code_alone(
-    healthy: Host, examine: Callable[[], dict[str, str]], fault: Fault
+    healthy: Host, examine: Examine, fault: Fault
 ) -> None:
     with planting(healthy) as planter:
         fault.plant(planter)
         found = examine()
 
-    assert set(found) == {fault.code} | fault.also, found
+    assert codes(found) == {fault.code} | fault.also, found
 
 
-def test_everything_was_taken_away_again(examine: Callable[[], dict[str, str]]) -> None:
-    assert examine() == {}
+def test_everything_was_taken_away_again(examine: Examine) -> None:
+    assert examine() == []
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_is_no_fault_is_not_found(healthy: Host, examine: Examine, name: str) -> None:
+    with planting(healthy) as planter:
+        HARMLESS[name](planter)
+        found = examine()
+
+    assert found == []
+
+
+@pytest.mark.attack(49)
+@pytest.mark.parametrize("folders", [OURS, ABOVE], ids=["ours", "above"])
+@pytest.mark.parametrize("change", ["mode", "owner"])
+def test_every_file_and_folder_that_others_may_change_is_found(
+    healthy: Host, examine: Examine, folders: tuple[str, ...], change: str
+) -> None:
+    with planting(healthy) as planter:
+        paths_ = planter.run("sh", "-c", FIND if folders is OURS else 'echo "$@"', "sh", *folders)
+        for path in paths_.split():
+            if change == "mode":
+                planter.mode(path, planter.path(path).stat().st_mode & 0o7777 | 0o022)
+            else:
+                planter.owner(path, 1001)
+        found = examine()
+
+    named = {about.split(" ")[0] for _code, about in found}
+    assert set(paths_.split()) <= named
+    expected = f"path-{change}" if folders is OURS else "parent-unsafe"
+    assert codes(found) == {expected}
+
+
+def test_it_says_which_login_gets_around_the_hook(healthy: Host, examine: Examine) -> None:
+    with planting(healthy) as planter:
+        planter.for_services("PasswordAuthentication yes", match="Address 10.9.0.0/16")
+        ((_code, about),) = examine()
+
+    assert about.startswith(
+        "`passwordauthentication yes` for a000000000000-probe--probe from 10.9."
+    )
 
 
 def test_every_code_has_a_planted_fault() -> None:
     assert {fault.code for fault in (*FAULTS, PENALTIES)} == set(CODES)
 
 
-def test_penalties_are_found_where_sshd_knows_them(
-    healthy: Host, examine: Callable[[], dict[str, str]]
-) -> None:
+def test_penalties_are_found_where_sshd_knows_them(healthy: Host, examine: Examine) -> None:
     known = "persourcepenalties" in healthy.machine.check("/usr/sbin/sshd", "-T")
     with planting(healthy) as planter:
         PENALTIES.plant(planter)
         found = examine()
 
-    assert set(found) == ({PENALTIES.code} if known else {"sshd-config-invalid"})
+    assert codes(found) == {PENALTIES.code if known else "sshd-config-invalid"}
 
 
 def test_the_worst_comes_first_and_is_the_exit_status(healthy: Host) -> None:

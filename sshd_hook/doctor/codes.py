@@ -194,15 +194,17 @@ CODES = {
     "path-kind": Code(
         FAULT, "something else is where a file or folder of ours must be", _REINSTALL
     ),
-    "path-owner": Code(FAULT, "a file or folder of ours is another's", "Give it back with chown."),
+    "path-owner": Code(
+        FAULT, "a file or folder that logins rest on is another's", "Give it back with chown."
+    ),
     "path-mode": Code(
         FAULT,
-        "others can change a file or folder of ours, or read what is secret, or who needs it cannot",
+        "others can change what logins rest on, or read what is secret, or who needs it cannot",
         "Set its mode with chmod.",
     ),
     "parent-unsafe": Code(
         FAULT,
-        "others can exchange what is in a folder above a file of ours",
+        "others can exchange what is in a folder above a file that logins rest on",
         "Give the folder to root (chown), and take the right to write from others (chmod go-w).",
     ),
     "principals-file-filled": Code(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import stat
 from dataclasses import dataclass
@@ -74,11 +75,14 @@ def places_elsewhere(host: Examined) -> list[Place]:
         Place(agent_host.RECORD, FILE, 0o400, 0o600),
         Place(agent_host.FLOOR, FILE, 0o400, 0o600),
         Place(agent_host.CA_FILE, FILE, 0o400, 0o644),
-        Place(enroll.NSSWITCH, FILE, 0o444, 0o644),
-        *(Place(path, FILE, 0o400, 0o644) for path in questions.files(questions.CONFIGURATION)),
+        Place(f"{agent_host.KEY}.pub", FILE, 0o400, 0o644),
+        Place(paths.SSHD_DROP_IN, FILE, 0o400, 0o644),
+        *(
+            Place(path, FILE, 0o400, 0o644)
+            for path in glob.glob(f"{paths.CONFIGURATION}/*-cert.pub")
+        ),
+        *(Place(path, FILE, 0o400, 0o644) for path in files_of_others()),
     ]
-    if os.path.exists(enroll.PAM):  # its packages may keep the file behind a link
-        found.append(Place(os.path.realpath(enroll.PAM), FILE, 0o400, 0o644))
     if paths.HOOK_USER in host.users:
         gid = host.users[paths.HOOK_USER].pw_gid
         found += [Place(path, FILE, 0o440, 0o640, gid=gid) for path in (paths.BUNDLE, paths.FRESH)]
@@ -86,6 +90,12 @@ def places_elsewhere(host: Examined) -> list[Place]:
         gid = host.users[paths.USERDB_USER].pw_gid
         found.append(Place(paths.UIDS, FILE, 0o440, 0o640, gid=gid))
     return [place for place in found if os.path.lexists(place.path)]
+
+
+def files_of_others() -> set[str]:
+    """What the host's packages keep and logins rest on, at the end of the links that they make."""
+    found = {enroll.PAM, enroll.NSSWITCH, *questions.files(questions.CONFIGURATION)}
+    return {os.path.realpath(path) for path in found - {paths.SSHD_DROP_IN}}
 
 
 def check_places(host: Examined) -> Iterator[Finding]:
@@ -106,9 +116,9 @@ def check_library(_host: Examined) -> Iterator[Finding]:
 def check_parents(host: Examined) -> Iterator[Finding]:
     """The folders above everything of ours: whoever can write there can exchange what is in it."""
     ours = {place.path for place in places(host)}
-    above = {os.path.dirname(path) for path in ours} | {os.path.dirname(paths.SSHD_DROP_IN)}
-    above |= {os.path.dirname(enroll.PAM), os.path.dirname(paths.USERDB_SOCKET)}
-    for folder in sorted(with_parents(above) - ours):
+    others = {paths.SSHD_DROP_IN, paths.USERDB_SOCKET, *files_of_others()}
+    above = with_parents({os.path.dirname(path) for path in ours | others})
+    for folder in sorted(above - ours):
         why = _why_unsafe(folder)
         if why:
             yield Finding("parent-unsafe", f"{folder} {why}")
@@ -169,7 +179,9 @@ def _why_unsafe(folder: str) -> str:
         return f"belongs to {status.st_uid}"
     if status.st_mode & OF_OTHERS and not status.st_mode & stat.S_ISVTX:
         return f"is {stat.S_IMODE(status.st_mode):04o}"
-    return "is a link" if os.path.islink(folder) else ""
+    # Nothing that decides is among the homes: they may be on another disk.
+    is_strict = folder not in with_parents({paths.HOMES})
+    return "is a link" if is_strict and os.path.islink(folder) else ""
 
 
 def with_parents(folders: set[str]) -> set[str]:

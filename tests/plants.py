@@ -1,0 +1,264 @@
+"""Ways to spoil a host for the doctor that take more than a line."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import TYPE_CHECKING
+
+from sshd_hook import bundle as bundles
+from sshd_hook import enroll, hostfiles, install, paths
+from tests.hosts import DAY, SERVICE, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.hosts import Host
+    from tests.planter import Planter
+
+USERDB_PID = "/run/userdb.pid"
+AGENT_PID = "/run/agent.pid"
+DENIAL = (
+    'type=AVC msg=audit({when}.123:45): avc:  denied  {{ read }} for  pid=7 comm="principals"'
+    ' name="bundle" scontext=system_u:system_r:sshd_t:s0 tclass=file permissive=0\n'
+)
+SLOW = """
+import socket, sys, threading, time
+sys.path.insert(0, "/usr/lib/amrgate/lib")
+from sshd_hook import paths, userdb
+book = userdb.Book(paths.UIDS, paths.HOMES)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(paths.USERDB_SOCKET)
+import os; os.chmod(paths.USERDB_SOCKET, 0o666)
+listener.listen(64)
+def serve(connection):
+    while message := connection.recv(4096):
+        time.sleep(0.3)
+        connection.sendall(book.answer(message.rstrip(b"\\0")) or b"")
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+"""
+
+
+def link_program(p: Planter) -> None:
+    """As in attack 51: the link stands where anyone may replace it, and sshd follows it."""
+    p.run("mkdir", "-m", "0777", "/opt/current")
+    p.undo(p.run, "rm", "-r", "/opt/current")
+    p.run("cp", paths.PRINCIPALS, "/opt/current/principals")
+    p.away(paths.PRINCIPALS)
+    p.path(paths.PRINCIPALS).symlink_to("/opt/current/principals")
+    p.undo(p.path(paths.PRINCIPALS).unlink)
+
+
+def put_pipe(p: Planter) -> None:
+    p.away(paths.NO_PRINCIPALS)
+    os.mkfifo(p.path(paths.NO_PRINCIPALS))
+    p.undo(p.path(paths.NO_PRINCIPALS).unlink)
+
+
+def old_sshd(p: Planter) -> None:
+    """The real one, but for the version that it tells."""
+
+    def older(version: re.Match[bytes]) -> bytes:
+        return b"OpenSSH_7.9".ljust(len(version[0]), b"9")
+
+    program = p.path("/usr/sbin/sshd").read_bytes()
+    p.cover("/usr/sbin/sshd", re.sub(rb"OpenSSH_\d+\.\d", older, program))
+
+
+def replaced_sshd(p: Planter) -> None:
+    p.start_sshd()
+    p.cover("/usr/sbin/sshd", p.path("/usr/sbin/sshd").read_bytes())
+
+
+def changed_configuration(p: Planter) -> None:
+    p.start_sshd()
+    later = time.time() + 1
+    path = p.path("/etc/ssh/sshd_config")
+    before = path.stat()
+    os.utime(path, (later, later))
+    p.undo(os.utime, path, (before.st_atime, before.st_mtime))
+
+
+def interpreter_in_open_folder(p: Planter) -> None:
+    p.run("mkdir", "-m", "0777", "/opt/python")
+    p.undo(p.run, "rm", "-r", "/opt/python")
+    p.run("ln", "-s", install.PYTHON, "/opt/python/python3")
+    p.replace(paths.REFUSE, f"#!{install.PYTHON} ", "#!/opt/python/python3 ")
+
+
+def compiled(p: Planter) -> str:
+    folder = f"{paths.LIBRARY}/sshd_hook/__pycache__"
+    name = next(path.name for path in p.path(folder).iterdir() if path.name.startswith("refuse."))
+    return f"{folder}/{name}"
+
+
+def lose_user(name: str) -> Callable[[Planter], None]:
+    return lambda p: p.replace("/etc/passwd", f"{name}:", "somebody:")
+
+
+def stop(p: Planter, pid_file: str) -> int:
+    pid = int(p.path(pid_file).read_text())
+    p.run("kill", str(pid))
+    return pid
+
+
+def stop_user_database(p: Planter) -> None:
+    stop(p, USERDB_PID)
+    wait_for(lambda: not p.path(paths.USERDB_SOCKET).exists())
+    p.undo(start_user_database, p.host)
+
+
+def stop_hearing(p: Planter) -> None:
+    """It hangs: also where sshd looks up the groups of a service."""
+    supervisor = int(p.path(USERDB_PID).read_text())
+    processes = p.run("pgrep", "-P", str(supervisor)).split()
+    for pid in (str(supervisor), *processes):
+        p.run("kill", "-STOP", pid)
+        p.undo(p.run, "kill", "-CONT", pid)
+    p.sshd("Match Group sudo\n    PermitTTY yes\n")
+
+
+def slow_user_database(p: Planter) -> None:
+    stop_user_database(p)
+    pid = p.host.machine.spawn("/usr/bin/python3", "-IS", "-c", SLOW, log="/dev/null")
+    p.undo(p.path(paths.USERDB_SOCKET).unlink)
+    p.undo(p.run, "kill", str(pid))
+    wait_for(p.path(paths.USERDB_SOCKET).exists)
+
+
+def start_user_database(host: Host) -> None:
+    words = (paths.SSHD_HOOK, "userdb", "--supervise")
+    pid = host.machine.spawn(*words, log="/var/log/userdb.log")
+    host.machine.path(USERDB_PID).write_text(str(pid))
+    wait_for(lambda: host.machine.run("getent", "passwd", SERVICE).status == 0)
+
+
+def stop_agent(p: Planter) -> None:
+    pid = stop(p, AGENT_PID)
+    wait_for(lambda: not p.path(f"/proc/{pid}").exists())
+    p.undo(start_agent, p.host)
+
+
+def start_agent(host: Host) -> None:
+    pid = host.machine.spawn(paths.SSHD_HOOK, "agent", log="/var/log/agent.log")
+    host.machine.path(AGENT_PID).write_text(str(pid))
+    # Taking the lock, to see whether it is held, would keep the agent from starting.
+    inode = host.machine.path(paths.AGENT).stat().st_ino
+    wait_for(lambda: f":{inode} " in host.machine.path("/proc/locks").read_text())
+
+
+def foreign_bundle(p: Planter) -> None:
+    version = bundles.from_bytes(p.host.read(paths.BUNDLE)).version
+    data = p.host.ca.bundle(host_id="another", version=version)
+    p.write(paths.BUNDLE, data)
+    p.state()
+
+
+def run_ahead(p: Planter) -> None:
+    p.state(**since(1800))
+    os.utime(p.path(paths.FRESH))
+
+
+def damage_bundle(p: Planter) -> None:
+    data = p.host.read(paths.BUNDLE)
+    p.write(paths.BUNDLE, data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def cut_bundle(p: Planter) -> None:
+    p.write(paths.BUNDLE, p.host.read(paths.BUNDLE)[:100])
+
+
+def on_tmpfs(folder: str, size: str) -> Callable[[Planter], None]:
+    """Put a small file system over a folder, with the same in it."""
+
+    def plant(p: Planter) -> None:
+        was = p.path(folder).stat()
+        files = [(path.name, path.read_bytes(), path.stat()) for path in p.path(folder).iterdir()]
+        owner = f"uid={was.st_uid},gid={was.st_gid},mode={was.st_mode & 0o7777:o}"
+        p.mount(folder, "-t", "tmpfs", "-o", f"size={size},{owner}", "small")
+        for name, data, status in files:
+            path = p.path(f"{folder}/{name}")
+            path.write_bytes(data)
+            os.chown(path, status.st_uid, status.st_gid)
+            path.chmod(status.st_mode & 0o7777)
+
+    return plant
+
+
+def read_only(p: Planter) -> None:
+    p.mount(paths.POLICY, "--bind", paths.POLICY)
+    p.run("mount", "-o", "remount,bind,ro", paths.POLICY)
+
+
+def verdicts_on_disk(p: Planter) -> None:
+    p.run("cp", "-a", paths.RUN, "/var/lib/verdicts")
+    p.undo(p.run, "rm", "-r", "/var/lib/verdicts")
+    p.mount(paths.RUN, "--bind", "/var/lib/verdicts")
+
+
+def hide_processes(p: Planter, more: str = "") -> None:
+    p.run("mount", "-o", f"remount,hidepid=2{more}", "/proc")
+    p.undo(p.run, "mount", "-o", "remount,hidepid=0", "/proc")
+
+
+def deny(p: Planter, ago: int = 60) -> None:
+    p.run("mkdir", "-p", "/var/log/audit")
+    p.write("/var/log/audit/audit.log", DENIAL.format(when=int(time.time()) - ago))
+
+
+def systemd_runs(p: Planter) -> None:
+    p.path("/run/systemd/system").mkdir()
+    p.undo(p.path("/run/systemd/system").rmdir)
+
+
+def no_getent(p: Planter) -> None:
+    p.write("/run/cover", b"")
+    p.mount("/usr/bin/getent", "--bind", "/run/cover")
+
+
+def switch(old: str, new: str) -> Callable[[Planter], None]:
+    """Change a line of nsswitch.conf, blanks aside."""
+
+    def change(text: str) -> str:
+        lines = [" ".join(line.split()) for line in text.splitlines()]
+        assert old in lines
+        return "".join(f"{new if line == old else line}\n" for line in lines)
+
+    return lambda p: p.edit(enroll.NSSWITCH, change)
+
+
+def append(inside: str, text: str) -> Callable[[Planter], None]:
+    return lambda p: p.edit(inside, lambda before: before + text)
+
+
+def pam_module(p: Planter) -> str:
+    found = p.run("sh", "-c", "ls /usr/lib/*/security/pam_exec.so")
+    return found.strip()
+
+
+def since(seconds: int) -> dict[str, int]:
+    issued_at = int(time.time()) - seconds
+    return {"issued_at": issued_at, "not_after": issued_at + DAY}
+
+
+def hook_gid(p: Planter) -> int:
+    return p.path(paths.POLICY).stat().st_gid
+
+
+def exclude_name(p: Planter) -> None:
+    """Whoever has such a name keeps their own keys by sshd's own word."""
+    append("/etc/passwd", "backup-admin1-x--y:x:1200:1200::/:/bin/sh\n")(p)
+    p.replace(paths.SSHD_DROP_IN, "Match User ", "Match User !backup-admin1-x--y,")
+
+
+def keep_pam_elsewhere(p: Planter) -> None:
+    aside = p.away(enroll.PAM)
+    p.path(enroll.PAM).symlink_to(aside.name)
+    p.undo(p.path(enroll.PAM).unlink)
+
+
+def force_without_pam(p: Planter) -> None:
+    p.for_services("ForceCommand /bin/true")
+    p.edit(enroll.PAM, hostfiles.remove_pam)
