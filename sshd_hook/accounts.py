@@ -94,7 +94,7 @@ def reserve(accounts: Accounts, names: "Iterable[str]") -> Accounts:
     known = {**accounts.gone, **accounts.live}
     gone = dict(accounts.gone)
     uid = max([accounts.shared, *known.values()])
-    for name in sorted({name for name in names if _is_record(name)} - set(known)):
+    for name in sorted(filter(_is_record, set(names) - set(known))):
         uid += 1
         if accounts.owns(uid):
             gone[name] = uid

@@ -106,7 +106,7 @@ class Bundle:
 
     def role(self, access_list: int, user_id: str) -> "tuple[int, bool] | None":
         """The role of a user on an access list, and whether the user is exempt."""
-        value = self._roles.find(role_key(access_list, user_id), self._read)
+        value = self._roles.find(role_key(access_list, user_key(user_id)), self._read)
         if value is None:
             return None
         reader = Reader(value)
@@ -227,9 +227,14 @@ def _is_forward(text: str) -> bool:
     )
 
 
-def role_key(access_list: int, user_id: str) -> bytes:
-    """The key of a role: of whom, on which list."""
-    return u32(access_list) + bytes.fromhex(user_id.replace("-", ""))
+def role_key(access_list: int, user: bytes) -> bytes:
+    """The key of a role: of whom (`user_key`), on which list."""
+    return u32(access_list) + user
+
+
+def user_key(user_id: str) -> bytes:
+    """The 16 bytes of a user id."""
+    return bytes.fromhex(user_id.replace("-", ""))
 
 
 def hash_of(key: bytes, a: int, b: int) -> int:

@@ -7,6 +7,7 @@ import hashlib
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,9 +22,11 @@ from ca.directory import people
 from ca.errors import AlreadyUsed, Conflict
 from ca.hosts import join
 from ca.hosts.policy import Policies
+from ca.issuance import revocation
 from ca.keys.files import public_line
 from ca.store import directory, hosts, tables
 from ca.store.engine import reading, writing
+from ca.store.hosts import Built
 from sshd_hook import bundle, certificate, freshness
 from sshd_hook.wire import unb64
 from tests.directory import ACME, SERVICE, apply_text, log_in, records, served, version
@@ -48,6 +51,19 @@ main = { type = "staging" }
 mallory = { staging = "admin" }
 [services.zyxwvut987654-main--app]
 host = "ssh2.acme.example"
+"""
+
+
+GLOBEX = """
+[hosts."ssh.globex.example"]
+[organizations.globex]
+members = { mallory = "owner" }
+[projects.globexa654321]
+organization = "globex"
+[projects.globexa654321.environments]
+main = { type = "production" }
+[services.globexa654321-main--app]
+host = "ssh.globex.example"
 """
 
 
@@ -78,19 +94,31 @@ class HostClient:
         request = {"name": self.name, "public_key": public_key(), "host_keys": [self.host_key]}
         return self.http.post("/hosts/enroll", json=request | changed)
 
-    def poll(self, have: int = 0, wait: int = 0, token: str = "") -> Any:
+    def poll(self, have: int = 0, wait: int = 0, token: str = "", **asked: int) -> Any:
         return self.http.get(
-            f"/hosts/{self.joined['id']}/policy?version={have}&wait={wait}",
+            f"/hosts/{self.joined['id']}/policy",
+            params={"version": have, "wait": wait, **asked},
             headers={"authorization": f"Bearer {token or self.joined['token']}"},
         )
 
-    def policy(self, have: int = 0, wait: int = 0) -> Any:
-        response = self.poll(have, wait)
+    def policy(self, have: int = 0, wait: int = 0, **asked: int) -> Any:
+        response = self.poll(have, wait, self.joined["token"], **asked)
         assert response.status_code == 200, response.text
         return response.json()
 
+    def fresh(self) -> bytes:
+        statement: str = self.policy()["fresh"]
+        return statement.encode()
+
     def bundle(self) -> bundle.Bundle:
         return bundle.from_bytes(base64.b64decode(self.policy()["bundle"]))
+
+    def settle(self) -> int:
+        """Put the policy in place, as an agent would; its version."""
+        policy = self.policy()
+        assert self.acknowledge(policy).status_code == 204
+        version: int = policy["version"]
+        return version
 
     def acknowledge(self, policy: Any) -> Any:
         statement = freshness.parse(policy["fresh"].encode())
@@ -447,20 +475,73 @@ def test_the_disabled_reach_nothing(acme: Services) -> None:
     assert host.bundle().role(record.access_list, user_id(acme, "alice")) is None
 
 
+def known_host(services: Services) -> Host:
+    with reading(services.engine) as connection:
+        found = hosts.find_host(connection, NAME)
+    assert found
+    return found
+
+
+def bump(services: Services) -> int:
+    with writing(services.engine) as connection:
+        return directory.bump(connection, int(time.time()))
+
+
 def test_every_worker_builds_the_same_bytes(acme: Services) -> None:
     HostClient(acme)
-    with reading(acme.engine) as connection:
-        known = hosts.find_host(connection, NAME)
-    assert known
+    host = known_host(acme)
+    workers = [Policies(acme.engine, acme.keys) for _worker in range(2)]
 
-    built = [Policies(acme.engine, acme.keys).current(known) for _worker in range(2)]
+    first, second = (worker.current(host, 0).built for worker in workers)
+    assert first == second
+    assert workers[0].policy(host, first) == workers[1].policy(host, first)
 
-    assert built[0] == built[1]
-    with writing(acme.engine) as connection:
-        directory.bump(connection, int(time.time()))
-    later = Policies(acme.engine, acme.keys).current(known)
-    assert later.version > built[0].version
-    assert later.digest != built[0].digest
+    bump(acme)
+    third = Policies(acme.engine, acme.keys)  # which knows of no other
+    later = third.policy(host, third.current(host, 0).built)
+    assert later.built.version > first.version
+    assert later.built.digest != first.digest
+    assert later.built.content == first.content
+
+
+def test_workers_agree_on_what_a_host_has_while_it_says_the_same(acme: Services) -> None:
+    HostClient(acme)
+    one, other = (Policies(acme.engine, acme.keys) for _worker in range(2))
+    built = one.current(known_host(acme), 0).built
+    sent = one.policy(known_host(acme), built)
+    one.note(known_host(acme), built)
+
+    bump(acme)
+
+    assert other.current(known_host(acme), built.version).built == built
+    assert other.policy(known_host(acme), built) == sent
+    change_by_file(acme)
+    changed = other.current(known_host(acme), built.version).built
+    assert changed.version > built.version
+    # What is past, and was not kept, cannot be made again: there is what holds now.
+    third = Policies(acme.engine, acme.keys)
+    assert third.policy(known_host(acme), built).built == changed
+
+
+def test_what_other_code_or_another_key_built_is_not_passed_off_as_the_same(acme: Services) -> None:
+    HostClient(acme)
+    built = Policies(acme.engine, acme.keys).current(known_host(acme), 0).built
+    foreign = replace(built, digest="0" * 64)
+    Policies(acme.engine, acme.keys).note(known_host(acme), foreign)
+    now = bump(acme)
+
+    worker = Policies(acme.engine, acme.keys)
+    assert worker.current(known_host(acme), built.version).built == foreign
+    assert worker.policy(known_host(acme), foreign).built.version == now
+
+
+def test_no_older_note_replaces_a_newer_one(acme: Services) -> None:
+    HostClient(acme)
+    policies = Policies(acme.engine, acme.keys)
+    for number in (7, 8, 7):
+        policies.note(known_host(acme), Built(number, "0" * 64, "0" * 64))
+
+    assert known_host(acme).built.version == 8
 
 
 # --- the long poll --------------------------------------------------------------------------
@@ -516,6 +597,98 @@ def test_a_question_that_makes_no_sense_is_refused(acme: Services, query: str) -
     )
 
     assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
+
+
+def test_who_once_had_a_newer_version_gets_none_below_it(acme: Services) -> None:
+    """As after a restored backup, which has forgotten what it sent since it was made."""
+    host = HostClient(acme)
+    old = host.settle()
+    restored = bump(acme)
+
+    assert host.policy()["version"] == old
+    assert host.policy(floor=restored)["version"] == restored
+    # And so it stays, though the content is the old one.
+    assert host.policy()["version"] == restored
+
+
+def test_who_has_another_revocation_list_gets_this_one_at_once(acme: Services) -> None:
+    host = HostClient(acme)
+    have = host.settle()
+    begun = time.monotonic()
+
+    policy = host.policy(have, wait=50, krl=freshness.parse(host.fresh()).krl_version - 1)
+
+    assert policy["krl"]
+    assert policy["bundle"] is None
+    assert time.monotonic() - begun < 10
+
+
+def test_a_revocation_reaches_a_host_that_has_all_else(acme: Services) -> None:
+    with served(acme) as http, ThreadPoolExecutor(1) as pool:
+        host = HostClient(acme, http=http)
+        answer = pool.submit(host.policy, host.settle(), 20, krl=1)
+        time.sleep(0.5)
+        assert not answer.done()
+
+        lost = f"SHA256:{base64.b64encode(bytes(range(32))).decode().rstrip('=')}"
+        revocation.revoke_key(acme.engine, lost, (), "operator", "lost", now=int(time.time()))
+        policy = answer.result(timeout=10)
+
+    assert policy["bundle"] is None
+    assert bytes(range(32)) in base64.b64decode(policy["krl"])
+    stated = freshness.parse(policy["fresh"].encode()).krl_version
+    assert 1 < stated == policy["krl_version"]
+
+
+def test_a_change_reaches_those_whom_it_concerns_and_no_others(acme: Services) -> None:
+    """Two hosts of one organization wait, and one of another: it does not even hear of it."""
+    apply_text(acme.engine, ACME + ELSEWHERE + GLOBEX)
+    with served(acme) as http, ThreadPoolExecutor(3) as pool:
+        names = (NAME, "ssh2.acme.example", "ssh.globex.example")
+        clients = [HostClient(acme, name, http=http) for name in names]
+        have = [client.settle() for client in clients]
+        first, second, other = (
+            pool.submit(client.policy, version, 8, krl=1)
+            for client, version in zip(clients, have, strict=True)
+        )
+        time.sleep(0.5)
+
+        text = '\n[organizations.acme.requirement]\namr = ["mfa"]\n'
+        apply_text(acme.engine, ACME + ELSEWHERE + GLOBEX + text)
+
+        for answer, client, service in (
+            (first, clients[0], SERVICE),
+            (second, clients[1], "zyxwvut987654-main--app"),
+        ):
+            policy = answer.result(timeout=7)
+            assert policy["version"] == version(acme.engine)
+            record = bundle.from_bytes(base64.b64decode(policy["bundle"])).service(service)
+            assert record
+            assert record.requirement.amr == {"mfa"}
+            client.acknowledge(policy)
+        time.sleep(0.5)
+        assert not other.done()
+        policy = other.result(timeout=20)
+
+    assert (policy["version"], policy["bundle"]) == (have[2], None)
+    assert have[2] < version(acme.engine)
+    # The word that it is current is a new one all the same.
+    assert freshness.parse(policy["fresh"].encode()).version == have[2]
+
+
+def test_what_another_organization_changes_is_not_sent_again_later(acme: Services) -> None:
+    """Nor by a worker that has never sent anything to this host."""
+    apply_text(acme.engine, ACME + ELSEWHERE + GLOBEX)
+    host = HostClient(acme, "ssh.globex.example")
+    have = host.settle()
+    change_by_command(acme)
+
+    for http in (host.http, TestClient(create_app(acme), base_url=ISSUER)):
+        host.http = http
+        begun = time.monotonic()
+        policy = host.policy(have, wait=1)
+        assert (policy["version"], policy["bundle"], policy["services"]) == (have, None, [])
+        assert time.monotonic() - begun >= 1
 
 
 def change_by_file(services: Services) -> None:

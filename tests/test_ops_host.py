@@ -24,6 +24,7 @@ from ca.ops.main import main
 from ca.settings import Settings
 from ca.store import hosts, schema, tables
 from ca.store.engine import open_engine, reading, writing
+from ca.store.hosts import Built
 from tests.directory import ACME, SERVICE, records, version
 
 if TYPE_CHECKING:
@@ -190,7 +191,9 @@ def test_hosts_are_listed_with_what_they_obey(ca: Ca) -> None:
     host = join.join(ca.engine, token, NAME, b"", now()).host
     assert ca.check("host", "list").startswith(f"{NAME}  obeys 0, seen 20")
     with ca.engine.begin() as connection:
-        hosts.acknowledge(connection, host.id, version(ca.engine), "0" * 64, now())
+        built = Built(version(ca.engine), "0" * 64)
+        hosts.note_built(connection, host.id, built)
+        hosts.acknowledge(connection, host.id, built.version, built.digest, now())
 
     assert ca.check("host", "list").startswith(f"{NAME}  up to date, seen 20")
     (listed,) = json.loads(ca.check("host", "list", "--json"))
@@ -198,6 +201,9 @@ def test_hosts_are_listed_with_what_they_obey(ca: Ca) -> None:
     shown = json.loads(ca.check("host", "show", NAME, "--json"))
     assert shown == {**listed, "services": [SERVICE]}
     assert f"services      {SERVICE}\n" in ca.check("host", "show", NAME)
+    with ca.engine.begin() as connection:
+        hosts.touch(connection, host.id, now() - 301)
+    assert ca.check("host", "list").startswith(f"{NAME}  obeys {built.version}, seen 20")
 
 
 def test_a_host_that_is_in_no_file_can_join_as_well(ca: Ca) -> None:

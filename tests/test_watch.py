@@ -27,7 +27,7 @@ class Version:
         return self.now
 
 
-async def waited(watch: Watch, version: int, seconds: float) -> float:
+async def waited(watch: Watch[int], version: int, seconds: float) -> float:
     begun = time.monotonic()
     await watch.wait_for_other(version, seconds)
     return time.monotonic() - begun

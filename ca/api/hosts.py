@@ -10,20 +10,21 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Engine
+from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, Response
 
 from ca.api.gate import bearer_token
 from ca.errors import InvalidRequest
 from ca.hosts import freshness, join
-from ca.hosts.policy import Policies
+from ca.hosts.policy import Current, Policies
 from ca.hosts.watch import Watch
 from ca.issuance import host as issuance
-from ca.issuance import krl
+from ca.issuance.revocation import RevocationList
 from ca.issuance.sign import Host as Subject
 from ca.issuance.subject_key import parse_subject_key
 from ca.keys.files import ED25519, public_line
 from ca.services import Given, Services
-from ca.store import directory, hosts
+from ca.store import directory, hosts, revocations
 from ca.store.engine import reading, writing
 from ca.store.hosts import Host
 
@@ -31,7 +32,6 @@ router = APIRouter(prefix="/hosts", tags=["Hosts"])
 
 MAX_WAIT = 55  # seconds: less than the minute after which proxies give up
 MAX_HOST_KEYS = 8
-KRL_MADE_AT = 0  # nothing was ever revoked: the list is the same bytes each time
 
 
 class Enrolment(BaseModel):
@@ -45,6 +45,21 @@ class Enrolment(BaseModel):
     """The agent's own key, Ed25519."""
     host_keys: list[str] = Field(max_length=MAX_HOST_KEYS)
     """sshd's keys."""
+
+
+class Asked(BaseModel):
+    """What a host has, and how long it waits for something else."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: int = Field(0, ge=0, lt=1 << 63)
+    """Of its bundle; 0 to be sent everything."""
+    floor: int = Field(0, ge=0, lt=1 << 63)
+    """The newest version that it ever had: it takes nothing older."""
+    krl: int | None = Field(None, ge=0, lt=1 << 63)
+    """The version of its revocation list."""
+    wait: int = Field(0, ge=0)
+    """Seconds."""
 
 
 class Acknowledgement(BaseModel):
@@ -88,10 +103,18 @@ def authenticate(host_id: str, request: Request, services: Given) -> Host:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """The versions of all that hosts obey."""
+
+    directory: int
+    revocations: int
+
+
+@dataclass(frozen=True)
 class Delivery:
     """What answers hosts in one worker."""
 
-    watch: Watch
+    watch: Watch[Moment]
     policies: Policies
 
 
@@ -99,7 +122,7 @@ async def delivery_of(request: Request, services: Given) -> Delivery:
     """The worker's own, made when the first host asks."""
     state = request.app.state
     if not hasattr(state, "delivery"):
-        watch = Watch(partial(_version, services.engine))
+        watch = Watch(partial(_now, services.engine))
         state.delivery = Delivery(watch, Policies(services.engine, services.keys))
     delivery: Delivery = state.delivery
     return delivery
@@ -110,16 +133,19 @@ async def get_policy(
     host: Annotated[Host, Depends(authenticate)],
     services: Given,
     delivery: Annotated[Delivery, Depends(delivery_of)],
-    version: Annotated[int, Query(ge=0, lt=1 << 63)] = 0,
-    wait: Annotated[int, Query(ge=0)] = 0,
+    asked: Annotated[Asked, Query()],
 ) -> Response:
-    """What the host is to obey: at once if that is not `version`, else as soon as it changes.
+    """What the host is to obey: at once if that is not what it has, else as soon as it changes.
 
     After `wait` seconds without a change, the word that what the host has is still current.
     """
-    if wait:
-        await delivery.watch.wait_for_other(version, min(wait, MAX_WAIT))
-    return await run_in_threadpool(_answer, services, delivery.policies, host.id, version)
+    deadline = time.monotonic() + min(asked.wait, MAX_WAIT)
+    while True:
+        state = await run_in_threadpool(_look, services, delivery.policies, host.id, asked)
+        left = deadline - time.monotonic()
+        if left <= 0 or not state.is_known(asked):
+            return await run_in_threadpool(_answer, services, delivery.policies, state, asked)
+        await delivery.watch.wait_for_other(state.moment, left)
 
 
 @router.post("/{host_id}/acknowledgement", status_code=204)
@@ -131,27 +157,57 @@ def acknowledge(
         hosts.acknowledge(connection, host.id, said.version, said.digest, int(time.time()))
 
 
-def _version(engine: Engine) -> int:
+def _now(engine: Engine) -> Moment:
     with reading(engine) as connection:
-        return directory.version(connection)
+        return Moment(directory.version(connection), revocations.version(connection))
 
 
-def _answer(services: Services, policies: Policies, host_id: str, version: int) -> Response:
+@dataclass(frozen=True)
+class State:
+    """What a host is to have at one moment."""
+
+    host: Host
+    current: Current
+    revoked: RevocationList
+
+    @property
+    def moment(self) -> Moment:
+        """Which one."""
+        return Moment(self.current.as_of, self.revoked.version)
+
+    def is_known(self, asked: Asked) -> bool:
+        """Whether the host has all of it, as far as it said what it has."""
+        has_list = asked.krl is None or asked.krl == self.revoked.version
+        return has_list and asked.version == self.current.built.version
+
+
+def _look(services: Services, policies: Policies, host_id: str, asked: Asked) -> State:
     host = join.still_there(services.engine, host_id)
-    policy = policies.current(host)
+    current = policies.current(host, max(asked.version, asked.floor))
+    return State(host, current, services.revocations.current())
+
+
+def _answer(services: Services, policies: Policies, state: State, asked: Asked) -> Response:
+    host, built, revoked = state.host, state.current.built, state.revoked
+    policy = None
+    if asked.version != built.version or host.acknowledged != (built.version, built.digest):
+        policy = policies.policy(host, built)
+        built = policy.built
     now = int(time.time())
-    fresh, signature = freshness.state(services.keys.bundle, policy, now)
-    has_it = version == policy.version and host.acknowledged == (policy.version, policy.digest)
+    signer = services.keys.bundle
+    fresh, signature = freshness.state(signer, host.id, built, revoked.version, now)
     return JSONResponse(
         {
-            "version": policy.version,
-            "bundle": None if has_it else policy.bundle,
-            "bundle_signature": None if has_it else policy.signature,
+            "version": built.version,
+            "bundle": policy and policy.bundle,
+            "bundle_signature": policy and policy.signature,
             "fresh": fresh,
             "fresh_signature": signature,
-            "krl": b64encode(krl.write(freshness.KRL_VERSION, KRL_MADE_AT, {}, ())).decode(),
-            "krl_version": freshness.KRL_VERSION,
+            "krl": b64encode(revoked.data).decode(),
+            "krl_version": revoked.version,
             "authorities": [public_line(services.keys.user_ca.public_key)],
-            "services": policy.services,
-        }
+            "services": policy.services if policy else (),
+        },
+        # Who waits for a change need not wait for the disk as well.
+        background=BackgroundTask(policies.note, host, built),
     )

@@ -8,20 +8,20 @@ from ca.keys.sshsig import sign_file
 from sshd_hook import freshness
 
 if TYPE_CHECKING:
-    from ca.hosts.policy import Policy
     from ca.keys import Signer
+    from ca.store.hosts import Built
 
-KRL_VERSION = 1  # nothing is revoked yet, and that is one state
 
-
-def state(signer: Signer, policy: Policy, now: int) -> tuple[str, str]:
-    """The statement that `policy` is what its host should obey, and its signature."""
+def state(
+    signer: Signer, host_id: str, built: Built, krl_version: int, now: int
+) -> tuple[str, str]:
+    """The statement that a host which has this bundle and list is up to date, and its signature."""
     statement = freshness.render(
         freshness.Freshness(
-            host_id=policy.host_id,
-            version=policy.version,
-            digest=policy.digest,
-            krl_version=KRL_VERSION,
+            host_id=host_id,
+            version=built.version,
+            digest=built.digest,
+            krl_version=krl_version,
             issued_at=now,
             not_after=now + freshness.MAX_OFFLINE,
         )

@@ -1,4 +1,4 @@
-"""What one host is to obey: built from the directory, signed, and kept while it is current."""
+"""What each host is to obey now: built from the directory, signed, and kept for who asks again."""
 
 from __future__ import annotations
 
@@ -10,36 +10,39 @@ from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ca.directory import read
 from ca.hosts import bundle_writer
-from ca.hosts.bundle_writer import BundleContent
+from ca.hosts.content import content_of
 from ca.keys.sshsig import sign_file
 from ca.store import directory, hosts
-from ca.store.engine import reading
+from ca.store.engine import reading, writing
+from ca.store.hosts import Built
 from sshd_hook import bundle
-from sshd_hook.bundle import ServiceRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Connection, Engine
 
+    from ca.hosts.bundle_writer import BundleContent, Encoded
     from ca.keys import Keyring
-    from ca.store.directory import Requirement
-    from ca.store.hosts import Host, Service
-    from sshd_hook import policy
+    from ca.store.hosts import Host
 
 MAX_KEPT = 64 << 20  # bytes of policies that a worker keeps
+
+
+@dataclass(frozen=True)
+class Current:
+    """Which bundle a host is to obey as of this version of the directory."""
+
+    as_of: int
+    built: Built
 
 
 @dataclass(frozen=True)
 class Policy:
     """A signed bundle, ready to be sent."""
 
-    host_id: str
-    version: int
-    digest: str
-    """SHA-256 of the bundle, in hex."""
+    built: Built
     bundle: str
     """In base64."""
     signature: str
@@ -47,84 +50,96 @@ class Policy:
 
 
 class Policies:
-    """The current policy of each host, built once in each worker for each version.
+    """The policy of each host as it is now. A change makes a new one only for whom it concerns.
 
-    All workers build the very same bytes from the same directory: a host may hear from one of
-    them that it is up to date with what another one sent.
+    All workers build the very same bytes for one version from the same directory, and note which
+    they built: a host may hear from one of them that it is up to date with what another one sent.
     """
 
     def __init__(self, engine: Engine, keys: Keyring) -> None:
         self._engine = engine
         self._keys = keys
+        self._current: dict[str, Current] = {}
         self._kept: OrderedDict[str, Policy] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
-        self._building: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._asking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def current(self, host: Host) -> Policy:
-        """The policy of `host` as the directory is now. Takes a while after a change."""
-        with self._lock:
-            building = self._building[host.id]
-        with building:  # a host that asks twice has it built once
+    def current(self, host: Host, floor: int) -> Current:
+        """Which bundle `host` is to obey; it would take none of a version below `floor`.
+
+        That is the last one for as long as the next one would say the same.
+        """
+        with self._turn(host):  # a host that asks twice has it built once
+            known = self._current.get(host.id)
             with reading(self._engine) as connection:
-                kept = self._kept.get(host.id)
-                if kept is not None and kept.version == directory.version(connection):
-                    return kept
-                content = content_of(connection, host, (self._keys.user_ca.public_key,))
-            built = self._build(content)
-            self._keep(built)
-            return built
+                as_of = directory.version(connection)
+                lowest = min(floor, as_of)
+                if known is not None and known.as_of == as_of and known.built.version >= lowest:
+                    return known
+                # Not before this process, whose keys may be others, has built or compared one.
+                if known is not None and host.built.version == as_of:
+                    return self._remember(host, as_of, host.built)
+                content = self._content(connection, host)
+            encoded = bundle_writer.encode(content)
+            digest = encoded.digest()
+            last = (host.built, known.built) if known else (host.built,)
+            same = [one for one in last if one.content == digest and one.version >= lowest]
+            newest = max(same, key=lambda one: one.version, default=None)
+            return self._remember(host, as_of, newest or self._build(host, encoded, as_of).built)
 
-    def _build(self, content: BundleContent) -> Policy:
-        seed = f"bundle {content.host_id} {content.version}"
-        data = bundle_writer.write_with(content, drawing(self._keys.seal.derive(seed)))
-        return Policy(
-            host_id=content.host_id,
-            version=content.version,
-            digest=hashlib.sha256(data).hexdigest(),
+    def policy(self, host: Host, built: Built) -> Policy:
+        """The bundle `built`, or what holds now if that one cannot be made again."""
+        with self._turn(host):
+            kept = self._kept.get(host.id)
+            if kept is not None and kept.built == built:
+                return kept
+            with reading(self._engine) as connection:
+                content = self._content(connection, host)
+            encoded = bundle_writer.encode(content)
+            if encoded.digest() == built.content:
+                again = self._build(host, encoded, built.version)
+                if again.built == built:
+                    return again
+            return self._build(host, encoded, content.version)
+
+    def note(self, host: Host, built: Built) -> None:
+        """Let all workers know what was built for `host`."""
+        if built != host.built:
+            with writing(self._engine) as connection:
+                hosts.note_built(connection, host.id, built)
+
+    def _remember(self, host: Host, as_of: int, built: Built) -> Current:
+        current = self._current[host.id] = Current(as_of, built)
+        return current
+
+    def _turn(self, host: Host) -> threading.Lock:
+        with self._lock:
+            return self._asking[host.id]
+
+    def _content(self, connection: Connection, host: Host) -> BundleContent:
+        return content_of(connection, host, (self._keys.user_ca.public_key,))
+
+    def _build(self, host: Host, encoded: Encoded, version: int) -> Policy:
+        draw = drawing(self._keys.seal.derive(f"bundle {host.id} {version}"))
+        data = bundle_writer.lay_out(encoded, version, draw)
+        policy = Policy(
+            built=Built(version, hashlib.sha256(data).hexdigest(), encoded.digest()),
             bundle=b64encode(data).decode(),
             signature=sign_file(self._keys.bundle, bundle.NAMESPACE, data),
-            services=tuple(record.name for record in content.services),
+            services=tuple(key.decode() for key, _item in encoded.services),
         )
+        self._keep(host, policy)
+        return policy
 
-    def _keep(self, built: Policy) -> None:
+    def _keep(self, host: Host, policy: Policy) -> None:
         with self._lock:
-            replaced = self._kept.pop(built.host_id, None)
-            self._kept[built.host_id] = built
-            self._size += len(built.bundle) - (len(replaced.bundle) if replaced else 0)
+            replaced = self._kept.pop(host.id, None)
+            self._kept[host.id] = policy
+            self._size += len(policy.bundle) - (len(replaced.bundle) if replaced else 0)
             while self._size > MAX_KEPT and len(self._kept) > 1:
                 _host, oldest = self._kept.popitem(last=False)
                 self._size -= len(oldest.bundle)
-
-
-def content_of(connection: Connection, host: Host, authorities: tuple[bytes, ...]) -> BundleContent:
-    """All that `host` must know, and nothing of what others serve.
-
-    The transaction must see one moment, so that the version is that of everything else in it.
-    """
-    services = hosts.services_on(connection, host.name)
-    organizations = {service.organization for service in services}
-    required = _Requirements(
-        hosts.requirements_on(connection, host.name),
-        directory.providers(connection, organizations),
-    )
-    lists = _AccessLists(hosts.access_on(connection, host.name))
-    return BundleContent(
-        host_id=host.id,
-        version=directory.version(connection),
-        authorities=authorities,
-        services=[
-            ServiceRecord(
-                service.name,
-                required.of(service),
-                max_offline=service.max_offline,
-                access_list=lists.number(service.project, service.environment_type),
-                forwards=service.forwards,
-            )
-            for service in services
-        ],
-        access_lists=lists.lists,
-    )
 
 
 def drawing(secret: bytes) -> Callable[[int], int]:
@@ -142,49 +157,3 @@ def drawing(secret: bytes) -> Callable[[int], int]:
         return int.from_bytes(data, "big") % below
 
     return draw
-
-
-class _Requirements:
-    """What is required of each service, joined once for all services of a project without more."""
-
-    def __init__(
-        self, required: dict[str, Requirement], providers: dict[str, frozenset[str]]
-    ) -> None:
-        self._required = required
-        self._providers = providers
-        self._joined: dict[tuple[str, ...], policy.Requirement] = {}
-
-    def of(self, service: Service) -> policy.Requirement:
-        """The strictest of its organization's, its project's and its own."""
-        subjects = (service.organization, service.project, service.name)
-        key = (service.organization, *(one for one in subjects if one in self._required))
-        if key not in self._joined:
-            self._joined[key] = read.joined(
-                (self._required[one] for one in key[1:]), self._providers[service.organization]
-            )
-        return self._joined[key]
-
-
-class _AccessLists:
-    """One list for each project and type of environment: never one for each service."""
-
-    def __init__(self, rows: list[tuple[str, str, str, str]]) -> None:
-        self._roles: dict[str, dict[str, list[tuple[str, str]]]] = {}
-        for project, user, scope, role in rows:
-            self._roles.setdefault(project, {}).setdefault(user, []).append((scope, role))
-        self._numbers: dict[tuple[str, str], int] = {}
-        self.lists: list[dict[str, tuple[int, bool]]] = []
-
-    def number(self, project: str, environment_type: str) -> int:
-        """The number of the list of who has which role there."""
-        key = project, environment_type
-        if key not in self._numbers:
-            self._numbers[key] = len(self.lists)
-            self.lists.append(
-                {
-                    user: (role, False)
-                    for user, roles in self._roles.get(project, {}).items()
-                    if (role := read.role_on(environment_type, roles))
-                }
-            )
-        return self._numbers[key]

@@ -1,11 +1,11 @@
-"""Waiting for the directory to change: any number of waiters, one question to the database."""
+"""Waiting for what hosts obey to change: any number of waiters, one question to the database."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,27 +16,29 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+Version = TypeVar("Version")
+
 INTERVAL = 0.05  # seconds: a change is to be obeyed within one, and this is a read of one row
 
 
-class Watch:
+class Watch(Generic[Version]):
     """Asks for the version while somebody waits for another one, and wakes them all.
 
     Changes may be made by any process on any node, so the database is what is watched. One
     object belongs to one event loop.
     """
 
-    def __init__(self, read_version: Callable[[], int]) -> None:
+    def __init__(self, read_version: Callable[[], Version]) -> None:
         """Watch what `read_version` returns; it runs in a thread and may block there."""
         self._read = read_version
         self._turns = itertools.count()
         self._turn = -1  # of the question whose answer is the newest
-        self._version = 0
+        self._version: Version | None = None
         self._changed = asyncio.Event()
         self._waiting = 0
         self._task: asyncio.Task[None] | None = None
 
-    async def wait_for_other(self, version: int, seconds: float) -> None:
+    async def wait_for_other(self, version: Version, seconds: float) -> None:
         """Return as soon as the version is not `version`, or after `seconds`.
 
         Raises:

@@ -13,9 +13,11 @@ from ca.errors import InvalidRequest, NotFound
 from ca.hosts import join
 from ca.ops.database import open_database, operator
 from ca.ops.options import data_option
-from ca.store import directory, hosts
+from ca.store import hosts
 from ca.store.engine import reading
 from ca.store.hosts import Host
+
+AWAY = 300  # seconds: a host that is there is noted at least every three minutes
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -65,12 +67,12 @@ def list_hosts(data: Path, *, as_json: bool) -> None:
     """
     with open_database(data) as engine, reading(engine) as connection:
         found = hosts.all_hosts(connection)
-        current = directory.version(connection)
     if as_json:
-        click.echo(json.dumps([_fields(one, current) for one in found], indent=2))
+        click.echo(json.dumps([_fields(one) for one in found], indent=2))
         return
+    now = int(time.time())
     for one in found:
-        click.echo(f"{one.name}  {_state(one, current)}")
+        click.echo(f"{one.name}  {_state(one, now)}")
 
 
 @host.command()
@@ -86,9 +88,10 @@ def show(name: str, data: Path, *, as_json: bool) -> None:
         found = hosts.find_host(connection, name)
         if found is None:
             raise NotFound(f"There is no host {name}.")
-        current = directory.version(connection)
-        fields = _fields(found, current)
-        fields["services"] = [service.name for service in hosts.services_on(connection, name)]
+        fields = _fields(found)
+        fields["services"] = sorted(
+            service for alike in hosts.services_on(connection, name) for service in alike.names
+        )
     if as_json:
         click.echo(json.dumps(fields, indent=2))
         return
@@ -110,7 +113,7 @@ def remove(name: str, data: Path) -> None:
     click.echo(f"{name} is no host any more.")
 
 
-def _fields(one: Host, current: int) -> dict[str, object]:
+def _fields(one: Host) -> dict[str, object]:
     return {
         "name": one.name,
         "id": one.id,
@@ -118,14 +121,18 @@ def _fields(one: Host, current: int) -> dict[str, object]:
         "joined": _moment(one.joined_at),
         "seen": _moment(one.seen_at),
         "obeys": one.acknowledged[0],
-        "current": current,
+        "current": one.built.version,
     }
 
 
-def _state(one: Host, current: int) -> str:
+def _state(one: Host, now: int) -> str:
     if one.joined_at is None:
         return "has not joined"
-    obeys = "up to date" if one.acknowledged[0] == current else f"obeys {one.acknowledged[0]}"
+    # Nothing is built for a host that does not ask, so of one that is away no more is known.
+    is_here = one.seen_at is not None and now - one.seen_at <= AWAY
+    newest = one.built.version, one.built.digest
+    is_current = is_here and one.built.version > 0 and one.acknowledged == newest
+    obeys = "up to date" if is_current else f"obeys {one.acknowledged[0]}"
     return f"{obeys}, seen {_moment(one.seen_at)}"
 
 

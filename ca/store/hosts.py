@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, Text, cast, delete, func, insert, select, update
 
 from ca.store import tables
 from ca.store.directory import requirement_of
 from ca.store.tables import hosts, join_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ca.store.directory import Requirement
+
+
+AT_ONCE = 1000  # values in one statement: no database takes any number of them
+
+
+@dataclass(frozen=True)
+class Built:
+    """A bundle that was made for a host, or none.
+
+    `digest` is the SHA-256 of it in hex, `content` that of what it says (`Encoded.digest`).
+    """
+
+    version: int = 0
+    digest: str = ""
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -28,6 +45,8 @@ class Host:
     seen_at: int | None = None
     acknowledged: tuple[int, str] = (0, "")
     """The version and digest of the bundle that it said it has put in place."""
+    built: Built = Built()
+    """The bundle that was made for it last."""
 
 
 _COLUMNS = (
@@ -38,12 +57,16 @@ _COLUMNS = (
     hosts.c.seen_at,
     hosts.c.acknowledged_version,
     hosts.c.acknowledged_digest,
+    hosts.c.built_version,
+    hosts.c.built_digest,
+    hosts.c.built_content,
 )
 
 
 def _host(row: Row[*tuple[Any, ...]]) -> Host:
     acknowledged = (row.acknowledged_version, row.acknowledged_digest)
-    return Host(row.id, row.name, tuple(row.names), row.joined_at, row.seen_at, acknowledged)
+    built = Built(row.built_version, row.built_digest, row.built_content)
+    return Host(row.id, row.name, tuple(row.names), row.joined_at, row.seen_at, acknowledged, built)
 
 
 def all_hosts(connection: Connection) -> list[Host]:
@@ -145,6 +168,18 @@ def acknowledge(connection: Connection, host_id: str, version: int, digest: str,
     )
 
 
+def note_built(connection: Connection, host_id: str, built: Built) -> None:
+    """Note which bundle was made for a host, unless a newer one was.
+
+    One of the same version is replaced: it was made with a key that the service has no more.
+    """
+    connection.execute(
+        update(hosts)
+        .where(hosts.c.id == host_id, hosts.c.built_version <= built.version)
+        .values(built_version=built.version, built_digest=built.digest, built_content=built.content)
+    )
+
+
 def touch(connection: Connection, host_id: str, now: int) -> None:
     """Note that a host asked for its policy."""
     connection.execute(update(hosts).where(hosts.c.id == host_id).values(seen_at=now))
@@ -154,60 +189,90 @@ def touch(connection: Connection, host_id: str, now: int) -> None:
 
 
 @dataclass(frozen=True)
-class Service:
-    """A service on a host, with all that is looked up by."""
+class Services:
+    """Services on a host that differ in their names alone, and all that is looked up by.
 
-    name: str
+    A service with a requirement of its own is alone, and `own` is its name.
+    """
+
+    names: tuple[str, ...]
     forwards: tuple[str, ...]
     project: str
     environment_type: str
     organization: str
+    own: str | None
     max_offline: int
 
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Whatever may require something of them."""
+        general = (self.organization, self.project)
+        return general if self.own is None else (*general, self.own)
 
-def services_on(connection: Connection, host_name: str) -> list[Service]:
+
+def services_on(connection: Connection, host_name: str) -> list[Services]:
     """The services of a host whose environments are active, by name."""
-    services, environments = tables.services, tables.environments
-    projects, organizations = tables.projects, tables.organizations
+    services, environments = tables.services.c, tables.environments.c
+    projects, organizations = tables.projects.c, tables.organizations.c
+    own = tables.requirements.c.subject
+    forwards = cast(services.forwards, Text)
+    # Of ten thousand rows each would cost more than all that is done with it.
+    groups = (
+        select(
+            func.aggregate_strings(services.name, ",").label("names"),
+            forwards.label("forwards"),
+            services.project_id,
+            services.environment,
+            own.label("own"),
+        )
+        .select_from(tables.services.outerjoin(tables.requirements, own == services.name))
+        .where(services.host == host_name)
+        .group_by(forwards, services.project_id, services.environment, own)
+        .subquery()
+    )
     rows = connection.execute(
         select(
-            services.c.name,
-            services.c.forwards,
-            services.c.project_id,
-            environments.c.type,
-            projects.c.organization_id,
-            organizations.c.max_offline,
+            groups.c.names,
+            groups.c.forwards,
+            groups.c.project_id,
+            environments.type,
+            projects.organization_id,
+            groups.c.own,
+            organizations.max_offline,
         )
         .join(
-            environments,
-            (environments.c.project_id == services.c.project_id)
-            & (environments.c.name == services.c.environment),
+            tables.environments,
+            (environments.project_id == groups.c.project_id)
+            & (environments.name == groups.c.environment),
         )
-        .join(projects, projects.c.id == services.c.project_id)
-        .join(organizations, organizations.c.id == projects.c.organization_id)
-        .where(services.c.host == host_name, environments.c.active)
-        .order_by(services.c.name)
+        .join(tables.projects, projects.id == groups.c.project_id)
+        .join(tables.organizations, organizations.id == projects.organization_id)
+        .where(environments.active)
     )
-    return [Service(row[0], tuple(row[1]), *row[2:]) for row in rows]
+    found = [
+        Services(
+            tuple(sorted(names.split(","))),
+            tuple(json.loads(forwards)),
+            *alike,
+        )
+        for names, forwards, *alike in rows
+    ]
+    return sorted(found, key=attrgetter("names"))
 
 
-def requirements_on(connection: Connection, host_name: str) -> dict[str, Requirement]:
-    """What is required on a host's services, their projects and organizations, by subject."""
-    services, projects = tables.services, tables.projects
-    on_host = services.c.host == host_name
-    projects_there = select(services.c.project_id).where(on_host)
-    subjects = (
-        select(services.c.name).where(on_host),
-        projects_there,
-        select(projects.c.organization_id).where(projects.c.id.in_(projects_there)),
-    )
+def requirements_of(connection: Connection, subjects: Iterable[str]) -> dict[str, Requirement]:
+    """What is required by those of `subjects` that require anything, by subject."""
     columns = tables.requirements.c
-    rows = connection.execute(
-        select(
-            columns.subject, columns.amr, columns.max_age, columns.networks, columns.device
-        ).where(columns.subject.in_(subjects[0].union(*subjects[1:])))
-    )
-    return {row[0]: requirement_of(*row[1:]) for row in rows}
+    wanted = sorted(subjects)
+    found = {}
+    for start in range(0, len(wanted), AT_ONCE):
+        rows = connection.execute(
+            select(
+                columns.subject, columns.amr, columns.max_age, columns.networks, columns.device
+            ).where(columns.subject.in_(wanted[start : start + AT_ONCE]))
+        )
+        found.update({row[0]: requirement_of(*row[1:]) for row in rows})
+    return found
 
 
 def access_on(connection: Connection, host_name: str) -> list[tuple[str, str, str, str]]:

@@ -286,6 +286,9 @@ hosts = Table(
     Column("seen_at", BigInteger),
     Column("acknowledged_version", BigInteger, nullable=False, server_default="0"),
     Column("acknowledged_digest", HASH, nullable=False, server_default=""),
+    Column("built_version", BigInteger, nullable=False, server_default="0"),
+    Column("built_digest", HASH, nullable=False, server_default=""),
+    Column("built_content", HASH, nullable=False, server_default=""),
 )
 
 join_tokens = Table(

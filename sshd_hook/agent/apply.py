@@ -9,6 +9,7 @@ each, and that asks again.
 
 from __future__ import annotations
 
+import functools
 import grp
 import hashlib
 from dataclasses import dataclass
@@ -138,6 +139,8 @@ def install_accounts(found: bundle.Bundle, services: tuple[str, ...]) -> None:
     leads to it.
     """
     known = load_accounts()
+    if known.live.keys() == set(services):
+        return  # as after most changes; to take ten thousand names apart takes a while
     # The list of names is not signed: a name in it that the bundle does not know gets nothing.
     names = {name for name in services if name in known.live or _is_known(found, name)}
     reserved = accounts.reserve(known, names)
@@ -160,7 +163,10 @@ def load_accounts() -> accounts.Accounts:
         OSError: it is not there, for which the same holds.
     """
     with open(paths.UIDS, "rb") as file:
-        return accounts.parse(file.read(accounts.MAX_MAP))
+        return _parsed(file.read(accounts.MAX_MAP))
+
+
+_parsed = functools.lru_cache(maxsize=1)(accounts.parse)  # of ten thousand lines: read once
 
 
 def save_accounts(known: accounts.Accounts) -> None:

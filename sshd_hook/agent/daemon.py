@@ -42,7 +42,7 @@ class Agent:
         self._ca = poll.CA(self._host.ca, ca_file)
         self._installed = apply.read_installed(self._host)
         # The first question is for everything: what somebody damaged is set right by a restart.
-        self._have = 0
+        self._have = poll.Have()
 
     def run(self) -> None:
         """Follow the CA until this process is ended."""
@@ -71,15 +71,15 @@ class Agent:
             accounts.AccountsError, host.HostError: a file of this host's own is damaged.
             OSError: a file cannot be written.
         """
-        update = self._ca.policy(self._host, self._have, wait)
         floor = host.load_floor()
+        update = self._ca.policy(self._host, self._have, floor.version, wait)
         verified = apply.verify(update, self._host, floor, self._installed, int(time.time()))
         apply.install(verified)
         self._installed = verified.installed
-        self._have = verified.installed.version
+        self._have = poll.Have(verified.freshness.version, verified.freshness.krl_version)
         if verified.bundle is None:
             return False
-        service.log(f"obeying version {self._have}")
+        service.log(f"obeying version {self._have.version}")
         self._acknowledge()
         return True
 

@@ -10,7 +10,7 @@ import ssl
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,14 @@ CHUNK = 1024 * 1024
 
 class CAError(Exception):
     """The CA cannot be reached, does not answer as it should, or refuses."""
+
+
+@dataclass(frozen=True)
+class Have:
+    """The versions of the bundle and of the revocation list that need not be sent. 0 for none."""
+
+    version: int = 0
+    krl_version: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,13 +101,16 @@ class CA:
             host_certificates=answer.texts("host_certificates"),
         )
 
-    def policy(self, host: Host, version: int, wait: int) -> Update:
-        """Ask for what is newer than `version`, waiting for it up to `wait` seconds.
+    def policy(self, host: Host, have: Have, floor: int, wait: int) -> Update:
+        """Ask for what is not what this host has, waiting for it up to `wait` seconds.
+
+        The host would take no bundle of a version below `floor`.
 
         Raises:
             CAError: there is no such answer now.
         """
-        path = f"/hosts/{host.id}/policy?version={version}&wait={wait}"
+        asked = {"version": have.version, "floor": floor, "krl": have.krl_version, "wait": wait}
+        path = f"/hosts/{host.id}/policy?{urlencode(asked)}"
         answer = _Answer(self._call("GET", path, token=host.token, wait=wait))
         bundle = answer.optional_data("bundle")
         return Update(

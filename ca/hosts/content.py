@@ -1,0 +1,96 @@
+"""What one host is told: its services, what they ask of a login, and who has which role there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ca.directory import read
+from ca.hosts.bundle_writer import BundleContent
+from ca.store import directory, hosts
+from sshd_hook.bundle import ServiceRecord
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from ca.store.directory import Requirement
+    from ca.store.hosts import Host, Services
+    from sshd_hook import policy
+
+
+def content_of(connection: Connection, host: Host, authorities: tuple[bytes, ...]) -> BundleContent:
+    """All that `host` must know, and nothing of what others serve.
+
+    The transaction must see one moment, so that the version is that of everything else in it.
+    """
+    found = hosts.services_on(connection, host.name)
+    required = _Requirements(connection, found)
+    lists = _AccessLists(hosts.access_on(connection, host.name))
+    return BundleContent(
+        host_id=host.id,
+        version=directory.version(connection),
+        authorities=authorities,
+        services=[record for alike in found for record in _records(alike, required, lists)],
+        access_lists=lists.lists,
+    )
+
+
+def _records(
+    services: Services, required: _Requirements, lists: _AccessLists
+) -> list[ServiceRecord]:
+    requirement = required.of(services)
+    access_list = lists.number(services.project, services.environment_type)
+    return [
+        ServiceRecord(
+            name,
+            requirement,
+            max_offline=services.max_offline,
+            access_list=access_list,
+            forwards=services.forwards,
+        )
+        for name in services.names
+    ]
+
+
+class _Requirements:
+    """What is required of each service, joined once for all that it is required of."""
+
+    def __init__(self, connection: Connection, services: list[Services]) -> None:
+        subjects = {subject for alike in services for subject in alike.subjects}
+        self._required = hosts.requirements_of(connection, subjects)
+        organizations = {alike.organization for alike in services}
+        self._providers = directory.providers(connection, organizations)
+        self._joined: dict[tuple[str, ...], policy.Requirement] = {}
+
+    def of(self, services: Services) -> policy.Requirement:
+        """The strictest of its organization's, its project's and its own."""
+        asking = [subject for subject in services.subjects if subject in self._required]
+        key = (services.organization, *asking)
+        if key not in self._joined:
+            parts: list[Requirement] = [self._required[subject] for subject in asking]
+            self._joined[key] = read.joined(parts, self._providers[services.organization])
+        return self._joined[key]
+
+
+class _AccessLists:
+    """One list for each project and type of environment: never one for each service."""
+
+    def __init__(self, rows: list[tuple[str, str, str, str]]) -> None:
+        self._roles: dict[str, dict[str, list[tuple[str, str]]]] = {}
+        for project, user, scope, role in rows:
+            self._roles.setdefault(project, {}).setdefault(user, []).append((scope, role))
+        self._numbers: dict[tuple[str, str], int] = {}
+        self.lists: list[dict[str, tuple[int, bool]]] = []
+
+    def number(self, project: str, environment_type: str) -> int:
+        """The number of the list of who has which role there."""
+        key = project, environment_type
+        if key not in self._numbers:
+            self._numbers[key] = len(self.lists)
+            self.lists.append(
+                {
+                    user: (role, False)
+                    for user, roles in self._roles.get(project, {}).items()
+                    if (role := read.role_on(environment_type, roles))
+                }
+            )
+        return self._numbers[key]
