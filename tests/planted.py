@@ -151,6 +151,7 @@ FAULTS = [
     Fault("path-mode", lambda p: p.mode(agent_host.KEY, 0o640)),
     Fault("path-mode", lambda p: p.mode(paths.VERDICTS, 0o755)),
     Fault("path-mode", lambda p: p.mode(paths.HOMES, 0o755)),
+    Fault("path-mode", lambda p: p.mode(paths.USERDB_ROOT_SOCKET, 0o666)),
     Fault("path-mode", lambda p: p.mode(paths.SSHD_DROP_IN, 0o664)),
     Fault("path-mode", lambda p: p.mode(f"{paths.LIBRARY}/sshd_hook/policy.py", 0o666)),
     Fault("parent-unsafe", lambda p: p.mode("/usr/lib", 0o777)),
@@ -199,6 +200,7 @@ FAULTS = [
     Fault("shared-uid-wrong", lambda p: p.write(paths.SHARED_UID, "400005\n")),
     Fault("userdb-down", plants.stop_user_database),
     Fault("userdb-down", plants.stop_hearing),
+    Fault("userdb-down", plants.lose_roots_socket),
     Fault("userdb-slow", plants.slow_user_database),
     # --- policy ---
     Fault("not-enrolled", lambda p: p.away(agent_host.RECORD)),

@@ -24,20 +24,23 @@ DENIAL = (
     ' name="bundle" scontext=system_u:system_r:sshd_t:s0 tclass=file permissive=0\n'
 )
 SLOW = """
-import socket, sys, threading, time
+import os, socket, sys, threading, time
 sys.path.insert(0, "/usr/lib/amrgate/lib")
 from sshd_hook import paths, userdb
 book = userdb.Book(paths.UIDS, paths.HOMES)
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(paths.USERDB_SOCKET)
-import os; os.chmod(paths.USERDB_SOCKET, 0o666)
-listener.listen(64)
 def serve(connection):
     while message := connection.recv(4096):
         time.sleep(0.3)
         connection.sendall(book.answer(message.rstrip(b"\\0")) or b"")
-while True:
-    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+def listen(path, mode):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    os.chmod(path, mode)
+    listener.listen(64)
+    while True:
+        threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+threading.Thread(target=listen, args=(paths.USERDB_ROOT_SOCKET, 0o600)).start()
+listen(paths.USERDB_SOCKET, 0o666)
 """
 
 
@@ -114,18 +117,28 @@ def stop_hearing(p: Planter) -> None:
     """It hangs: also where sshd looks up the groups of a service."""
     supervisor = int(p.path(USERDB_PID).read_text())
     processes = p.run("pgrep", "-P", str(supervisor)).split()
-    for pid in (str(supervisor), *processes):
-        p.run("kill", "-STOP", pid)
-        p.undo(p.run, "kill", "-CONT", pid)
+    for pid in (supervisor, *map(int, processes)):
+        hold(p, pid)
     p.sshd("Match Group sudo\n    PermitTTY yes\n")
+
+
+def hold(p: Planter, pid: int) -> None:
+    p.run("kill", "-STOP", str(pid))
+    p.undo(p.run, "kill", "-CONT", str(pid))
+
+
+def lose_roots_socket(p: Planter) -> None:
+    hold(p, int(p.path(USERDB_PID).read_text()))
+    p.away(paths.USERDB_ROOT_SOCKET)
 
 
 def slow_user_database(p: Planter) -> None:
     stop_user_database(p)
     pid = p.host.machine.spawn("/usr/bin/python3", "-IS", "-c", SLOW, log="/dev/null")
-    p.undo(p.path(paths.USERDB_SOCKET).unlink)
+    for path in (paths.USERDB_SOCKET, paths.USERDB_ROOT_SOCKET):
+        p.undo(p.path(path).unlink)
+        wait_for(p.path(path).exists)
     p.undo(p.run, "kill", str(pid))
-    wait_for(p.path(paths.USERDB_SOCKET).exists)
 
 
 def start_user_database(host: Host) -> None:

@@ -89,7 +89,7 @@ CODES = {
     "gate-missing": Code(
         FAULT,
         "sshd does not ask the hook about services",
-        f"See that /etc/ssh/sshd_config includes {paths.SSHD_DROP_IN}, first. If it is gone: {_AGAIN}",
+        f"See that /etc/ssh/sshd_config includes {paths.SSHD_DROP_IN}, first; without it, enroll again.",
     ),
     "public-key-login": Code(FAULT, "sshd takes no keys for services, so nobody gets in", _WINS),
     "authentication-methods": Code(
@@ -114,7 +114,7 @@ CODES = {
     "principals-file": Code(
         FAULT,
         "a principals file lets people in without the hook (`none` is the file ~/none, too)",
-        f"Name {paths.NO_PRINCIPALS} for services; {_WINS}",
+        f"Let the first block that fits services name {paths.NO_PRINCIPALS}; then reload sshd.",
     ),
     "authorized-keys-file": Code(FAULT, "a file of keys lets people in without the hook", _WINS),
     "authorized-keys-command": Code(
@@ -286,7 +286,7 @@ CODES = {
     "uid-map-bad": Code(
         FAULT,
         "the map of uids is missing or damaged, so no service is found",
-        f"Restore {paths.UIDS} from a backup. If there is none: {_AGAIN}",
+        f"Restore {paths.UIDS} from a backup; if there is none, unenroll this host and enroll it again.",
     ),
     "shared-uid-wrong": Code(
         FAULT,

@@ -32,10 +32,11 @@ def check_switch(_host: Examined) -> Iterator[Finding]:
 
 def check_user_database(host: Examined) -> Iterator[Finding]:
     """That ours answers, and soon."""
-    if host.userdb_seconds is None:
-        yield Finding("userdb-down", paths.USERDB_SOCKET)
-    elif host.userdb_seconds > examined.USERDB_SLOW:
-        yield Finding("userdb-slow", f"{host.userdb_seconds:.2f} s for an answer")
+    for path, seconds in host.userdb_seconds.items():
+        if seconds is None:
+            yield Finding("userdb-down", path)
+        elif seconds > examined.USERDB_SLOW:
+            yield Finding("userdb-slow", f"{seconds:.2f} s for an answer at {path}")
 
 
 def check_resolution(host: Examined) -> Iterator[Finding]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 ROOT = 0
 OF_OTHERS = 0o022  # the bits of whoever is not the owner and may write
-FILE, FOLDER = stat.S_IFREG, stat.S_IFDIR
-KINDS = {FILE: "a file", FOLDER: "a folder"}
+FILE, FOLDER, SOCKET = stat.S_IFREG, stat.S_IFDIR, stat.S_IFSOCK
+KINDS = {FILE: "a file", FOLDER: "a folder", SOCKET: "a socket"}
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ def places_elsewhere(host: Examined) -> list[Place]:
         Place(agent_host.RECORD, FILE, 0o400, 0o600),
         Place(agent_host.FLOOR, FILE, 0o400, 0o600),
         Place(agent_host.CA_FILE, FILE, 0o400, 0o644),
+        Place(paths.USERDB_SOCKET, SOCKET, 0o666, 0o666),
+        Place(paths.USERDB_ROOT_SOCKET, SOCKET, 0o600, 0o600),
         Place(f"{agent_host.KEY}.pub", FILE, 0o400, 0o644),
         Place(paths.SSHD_DROP_IN, FILE, 0o400, 0o644),
         *(
