@@ -34,7 +34,7 @@ import marshal, posix, sys
 sys.path.append("{library}")
 try:
     fd = posix.open("{library}/at-login." + sys.implementation.cache_tag, posix.O_RDONLY)
-    exec(marshal.loads(posix.read(fd, 1 << 20)))
+    exec(marshal.loads(posix.read(fd, posix.fstat(fd).st_size)))
     posix.close(fd)
 except FileNotFoundError:
     pass
