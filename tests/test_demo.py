@@ -84,6 +84,18 @@ def test_what_an_ordinary_user_lacks_is_named(changed: str, root: str, said: str
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.xdist_group("machine")
+def test_set_up_names_what_only_root_can_install() -> None:
+    with PrivateMachine() as machine:
+        machine.check("sed", "-i", "/^Package: wrk$/,/^$/d", "/var/lib/dpkg/status")
+
+        ran = machine.run(f"{CHECKOUT}/scripts/setup", user="alice")
+
+    assert ran.status == 1
+    assert "only root can install them" in ran.err
+    assert "\n    apt-get install --no-install-recommends wrk\n" in ran.err
+
+
 def environment() -> dict[str, str]:
     """One that tells a run's processes from all others."""
     return {**os.environ, "AMRGATE_RUN": str(uuid.uuid4()), "NO_COLOR": "1", "TERM": "xterm"}
