@@ -101,6 +101,7 @@ FAULTS = [
     setting("password-login", "PasswordAuthentication yes", match="Group *"),
     setting("password-login", "PasswordAuthentication yes", match=f"User {SERVICE}"),
     setting("password-login", "PasswordAuthentication yes", match="User !root,*-prod--*"),
+    Fault("password-login", plants.include_elsewhere),
     setting("authorized-keys-file", "AuthorizedKeysFile /k", match="User *p Address 10.1.2.3"),
     setting("forced-command", "ForceCommand /bin/true", match="all"),
     # --- what holds for all of sshd ---

@@ -54,6 +54,16 @@ def link_program(p: Planter) -> None:
     p.undo(p.path(paths.PRINCIPALS).unlink)
 
 
+def include_elsewhere(p: Planter) -> None:
+    """A block in a file that is included by one that is included, its criteria with `=`."""
+    p.path("/etc/ssh/more").mkdir()
+    p.undo(p.path("/etc/ssh/more").rmdir)
+    p.write(
+        "/etc/ssh/more/a.conf", 'match Address="10.3.0.0/16" # here\nPasswordAuthentication yes\n'
+    )
+    p.sshd("Include more/*.conf\n")
+
+
 def put_pipe(p: Planter) -> None:
     p.away(paths.NO_PRINCIPALS)
     os.mkfifo(p.path(paths.NO_PRINCIPALS))

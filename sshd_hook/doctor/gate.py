@@ -119,9 +119,10 @@ def _check_others(question: Question, settings: Settings) -> Iterator[Finding]:
 
 def check_signatures(host: Examined) -> Iterator[Finding]:
     """That sshd takes signatures by our CA's kinds of keys."""
+    kinds = _authority_types()
     for question, settings in host.gate:
         taken = settings.get("casignaturealgorithms").split(",")
-        for kind in _authority_types():
+        for kind in kinds:
             if SIGNATURES.get(kind, kind) not in taken:
                 yield Finding("certificate-algorithms", f"no signature by {kind} for {question}")
                 return
@@ -162,7 +163,7 @@ def check_administrators(host: Examined) -> Iterator[Finding]:
         closed.append(barred or not any(ways))
     if all(closed):
         names = ", ".join(question.user for question, _settings in host.administrators)
-        yield Finding("no-way-in", f"neither {names}")
+        yield Finding("no-way-in", f"asked about {names}")
 
 
 def check_for_all(host: Examined) -> Iterator[Finding]:

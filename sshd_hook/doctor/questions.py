@@ -165,7 +165,9 @@ def _example(patterns: str) -> str:
 def _address(patterns: str) -> str:
     """An address that fits the first of these patterns or networks."""
     chosen = [pattern for pattern in patterns.split(",") if not pattern.startswith("!")]
-    first = (chosen or [ELSEWHERE[1]])[0]
+    first = (chosen or ["*"])[0]
+    if first == "*":
+        return ELSEWHERE[1]
     try:
         network = ipaddress.ip_network(first, strict=False)
     except ValueError:
