@@ -63,7 +63,7 @@ class Agent:
                 time.sleep(max(0.0, SHORTEST_ROUND - (time.monotonic() - begun)))
 
     def update(self, wait: int) -> bool:
-        """Ask once and install the answer; say whether there was a new bundle.
+        """Ask once and install the answer; say whether there was a new bundle or list.
 
         Raises:
             poll.CAError: the CA is away.
@@ -75,13 +75,12 @@ class Agent:
         update = self._ca.policy(self._host, self._have, floor.version, wait)
         verified = apply.verify(update, self._host, floor, self._installed, int(time.time()))
         apply.install(verified)
-        self._installed = verified.installed
-        self._have = poll.Have(verified.freshness.version, verified.freshness.krl_version)
-        if verified.bundle is None:
-            return False
-        service.log(f"obeying version {self._have.version}")
-        self._acknowledge()
-        return True
+        self._installed, statement = verified.installed, verified.freshness
+        had, self._have = self._have, poll.Have(statement.version, statement.krl_version)
+        if verified.bundle is not None:
+            service.log(f"obeying version {self._have.version}")
+            self._acknowledge()
+        return verified.bundle is not None or self._have != had
 
     def _acknowledge(self) -> None:
         try:
