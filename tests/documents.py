@@ -20,7 +20,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*
 PROMPT = re.compile(r"^ {4}(ca#|ssh#|(?:alice|bob|admin)\$) (.*)$")
 # Without a prompt: what one types in a checkout of the project, and requests of the API.
 BARE = re.compile(r"^ {4}((?:make|\.venv/bin/[a-z-]+|POST|GET) .*)$")
-PROGRAMS = re.compile(r"^ *(?:amrgate|amrgate-ca|sshd-hook|ssh|scp|systemctl|python3) ")
+PROGRAMS = re.compile(r"^ *(?:amrgate|amrgate-ca|sshd-hook|ssh|scp|systemctl|python3|\w*\$) ")
 LEFT_OUT = "…"
 
 
@@ -47,8 +47,9 @@ def commands(page: Path) -> list[Command]:
 def hidden(page: Path) -> list[str]:
     """Lines of blocks that look like commands, but stand where no command is looked for."""
     outputs = {line for command in commands(page) for line in command.shown}
-    lines = [line[4:] for line in page.read_text().splitlines() if line.startswith("    ")]
-    return [line for line in lines if PROGRAMS.match(line) and line not in outputs]
+    lines = [line for line in page.read_text().splitlines() if line.startswith("    ")]
+    blocks = [line[4:] for line in lines if not PROMPT.match(line)]
+    return [line for line in blocks if PROGRAMS.match(line) and line not in outputs]
 
 
 def matches(shown: tuple[str, ...], printed: str) -> bool:

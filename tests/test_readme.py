@@ -80,14 +80,7 @@ def story() -> Iterator[Story]:
 
 @pytest.mark.xdist_group("machine")
 def test_the_story_of_the_readme_is_true(story: Story) -> None:
-    for command in commands(README):
-        if not command.prompt:
-            continue
-        status, printed = story.carry_out(command)
-
-        assert not command.shown or matches(command.shown, printed), f"{command}\n{printed}"
-        refused = any(line.startswith("Error: ") for line in command.shown)
-        assert (status != 0) == refused, f"{command}: {status}\n{printed}"
+    carry_out(story, README)
 
 
 @pytest.mark.xdist_group("machine")
@@ -105,12 +98,29 @@ def test_after_the_restore_the_host_obeys(story: Story) -> None:
 
 
 @pytest.mark.xdist_group("machine")
+def test_what_the_other_pages_show_is_true_afterwards(story: Story) -> None:
+    for page in PAGES:
+        if page != README:
+            carry_out(story, page)
+
+
+@pytest.mark.xdist_group("machine")
 def test_the_requests_of_the_directorys_page_are_answered(story: Story) -> None:
     requests = [one.text for one in SHOWN if one.text.startswith("POST ")]
     assert len(requests) == 2
 
     for request in requests:
         story.ask("bob", request)
+
+
+def carry_out(story: Story, page: Path) -> None:
+    """Run all that people type at their prompts; it fails where a failure is shown, only there."""
+    for command in commands(page):
+        if command.prompt:
+            status, printed = story.carry_out(command)
+            assert not command.shown or matches(command.shown, printed), f"{command}\n{printed}"
+            fails = any(line.startswith(("Error: ", "fault ")) for line in command.shown)
+            assert (status != 0) == fails, f"{command}: {status}\n{printed}"
 
 
 # --- the reader of the documents ------------------------------------------------------------
@@ -129,10 +139,10 @@ def test_a_word_that_was_cut_is_the_last_one_printed() -> None:
 
 def test_a_command_without_a_prompt_is_found_out(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("As in\n\n    amrgate login --now\n")
+    page.write_text("As in\n\n    amrgate login --now\n    $ sudo make mischief\n")
 
     assert commands(page) == []
-    assert hidden(page) == ["amrgate login --now"]
+    assert hidden(page) == ["amrgate login --now", "$ sudo make mischief"]
 
 
 def test_make_alone_lists_the_targets() -> None:
