@@ -20,6 +20,9 @@ NAME_SERVICE = "libnss_systemd.so.2"
 SSHD_RUN = "/run/sshd"
 
 PROBE = "a000000000000-probe--probe"  # of the grammar, in a project that is nobody's
+# Where a Match block is about one of these, sshd refuses to answer unless it is told.
+LOGIN = f"user={PROBE},host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22,rdomain=none"
+ASK = (SSHD, "-T", "-C", LOGIN)
 # What sshd must say of a service's name, or something came before our file and won.
 DEMANDED = {
     "authenticationmethods": "publickey",
@@ -89,15 +92,14 @@ def check_root() -> None:
         raise NotReady("this needs root: run it with sudo")
 
 
-def sshd_settings(user: str = "") -> dict[str, str]:
-    """What sshd is configured to do, for one user or before any; keywords in lower case.
+def sshd_settings() -> dict[str, str]:
+    """What sshd is configured to do at a login to a service; keywords in lower case.
 
     Raises:
         NotReady: its configuration is not valid.
     """
-    about = ("-C", f"user={user},host=localhost,addr=127.0.0.1") if user else ()
     try:
-        answer = run((SSHD, "-T", *about))
+        answer = run(ASK)
     except ChangeError as error:
         raise NotReady(f"sshd's configuration is not valid: {error}") from error
     settings: dict[str, str] = {}
@@ -113,7 +115,7 @@ def check_gate() -> None:
     Raises:
         NotReady: it would not, because the file is not read or something before it wins.
     """
-    found = sshd_settings(PROBE)
+    found = sshd_settings()
     for keyword, value in DEMANDED.items():
         if found.get(keyword, "none") != value:
             raise NotReady(
@@ -126,7 +128,7 @@ def check_gate() -> None:
 def host_keys() -> list[str]:
     """The public host keys that sshd offers, each as `<type> <base64>`."""
     found = []
-    for line in run((SSHD, "-T")).splitlines():
+    for line in run(ASK).splitlines():
         keyword, _, path = line.partition(" ")
         if keyword == "hostkey" and os.path.exists(f"{path}.pub"):
             with open(f"{path}.pub", encoding="ascii") as file:

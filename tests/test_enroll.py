@@ -41,6 +41,17 @@ def write(host: Host, path: str, text: str) -> None:
     host.machine.path(path).write_text(text)
 
 
+@pytest.mark.parametrize("criterion", ["LocalPort 2222", "LocalAddress 192.0.2.1", "RDomain red"])
+def test_a_block_for_one_of_the_hosts_doors_is_not_in_the_way(
+    fresh_host: Host, criterion: str
+) -> None:
+    write(fresh_host, EARLIER, f"Match {criterion}\n    X11Forwarding no\n")
+
+    enrolled = fresh_host.enroll()
+
+    assert enrolled.status == 0, enrolled.err
+
+
 def test_enroll_and_unenroll_leave_what_was_there_but_the_services_files(fresh_host: Host) -> None:
     before = state(fresh_host)
 
