@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
+from machine.needs import MachineError
 from machine.private import PYTHON, Machine, Result
 
 HOST = "ssh.acme.example"
 SERVICE = "abcdefg123456-main-bvxea6i--app"
+PROBING = 300  # seconds: some probes ask a thousand times
 TUNNEL = "127.0.0.1:8001:127.0.0.1:9001"
 CONFIG = f"""\
 Host {HOST}
@@ -75,5 +77,8 @@ def probe(
 ) -> list[Answers]:
     """Talk to sshd, or to `server` as a program, as `machine.probe` says."""
     words = (*PYTHON, "-m", "machine.probe", *server)
-    answers: list[Answers] = json.loads(machine.check(*words, stdin=json.dumps(connections)))
+    ran = machine.run(*words, stdin=json.dumps(connections), seconds=PROBING)
+    if ran.status:
+        raise MachineError(f"the probe ended with {ran.status}: {ran.err}")
+    answers: list[Answers] = json.loads(ran.out)
     return answers

@@ -16,6 +16,7 @@ from machine.rootless import UserNamespace
 CHECKOUT = Path(__file__).resolve().parent.parent
 # Before `-m` and one of our modules, in the machine.
 PYTHON = ("env", "PYTHONPATH=/opt/amrgate", "/opt/amrgate/.venv/bin/python")
+UMASK = 0o022  # a machine's own, whatever the person's who starts it
 SECONDS = 60  # for any one command
 
 
@@ -53,6 +54,7 @@ class Machine:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            umask=UMASK,
         )
 
     def run(
@@ -95,7 +97,7 @@ class PrivateMachine(Machine):
     """Namespaces with an init process: private files, processes and network, gone when it ends."""
 
     def __init__(self) -> None:
-        needs.check()
+        needs.check(CHECKOUT)
         self._users = None if os.geteuid() == 0 else UserNamespace()
         unshare = ("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--net", "--kill-child")
         init = ("/usr/bin/python3", "-IS", str(CHECKOUT / "machine" / "inside.py"), str(CHECKOUT))
@@ -105,6 +107,7 @@ class PrivateMachine(Machine):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            umask=UMASK,
             start_new_session=True,  # an interrupt at the terminal ends what runs in it, not it
         )
         try:

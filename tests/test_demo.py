@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from demo.terminal import fold_command, fold_output
+from machine import needs
+from machine.needs import MachineError
 from machine.private import PrivateMachine
 from tests.hosts import wait_for
 
@@ -23,6 +25,8 @@ FORMS = ("ssh -N -L", "scp note", "scp -O note", "sftp", "rsync note")
 FIRST_STEPS = """
 from demo.stage import Stage
 from demo.story import Story
+from machine import needs
+from machine.needs import MachineError
 from machine.private import PrivateMachine
 
 with PrivateMachine() as machine:
@@ -52,7 +56,8 @@ def test_the_demo_shows_the_main_job() -> None:
 @pytest.mark.xdist_group("machine")
 def test_an_ordinary_user_has_a_private_machine_as_well() -> None:
     with PrivateMachine() as machine:  # whose alice is an ordinary user
-        ran = machine.run("env", "-C", CHECKOUT, PYTHON, "-c", FIRST_STEPS, user="alice")
+        command = ("sh", "-c", 'umask 0002; cd $0; exec "$@"', CHECKOUT)  # as Debian 13 sets it
+        ran = machine.run(*command, PYTHON, "-c", FIRST_STEPS, user="alice")
         left = machine.run("pgrep", "-u", "alice").out
 
     assert ran.status == 0, ran.out + ran.err
@@ -82,6 +87,19 @@ def test_what_an_ordinary_user_lacks_is_named(changed: str, root: str, said: str
     assert ran.status == 1
     assert said in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_a_checkout_that_only_its_owner_may_read_is_named(tmp_path: Path) -> None:
+    for name in needs.READ[1:]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch() if Path(name).suffix else (tmp_path / name).mkdir()
+    for closed in needs.READ:
+        for name in needs.READ:
+            (tmp_path / name).chmod(0o700 if name == closed else 0o755)
+        with pytest.raises(MachineError, match=f"chmod -R go.rX {tmp_path}"):
+            needs.check(tmp_path)
+    (tmp_path / closed).chmod(0o755)
+    needs.check(tmp_path)
 
 
 @pytest.mark.xdist_group("machine")
