@@ -21,6 +21,7 @@ from ca.store import audit_log
 from ca.store.revocations import Cause
 
 GENESIS = bytes(32)
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 class Tampered(CAError):
@@ -51,7 +52,7 @@ def canonical(value: Any) -> str:
         TypeError, ValueError: it holds what has no canonical form.
     """
     _check(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def _check(value: Any) -> None:
@@ -85,7 +86,7 @@ def chain(previous: Head, record: Record) -> tuple[Head, dict[str, Any]]:
 
 def next_hash(previous: Head, record: Record) -> bytes:
     """The hash of `record`, if it comes after `previous`."""
-    header = json.dumps((previous.seq + 1, *record[:-1]), separators=(",", ":"))
+    header = _CANONICAL.encode((previous.seq + 1, *record[:-1]))
     text_of = f"{header}\n{record.detail}"
     return hashlib.sha256(previous.hash + text_of.encode()).digest()
 

@@ -1,7 +1,8 @@
 """The one thread that records certificates: many at a time, each before it is signed.
 
 What waits while one transaction is on its way to the disk goes into the next together, so the
-disk is waited for once for all of them.
+disk is waited for once for all of them. When many ask at once, each transaction first waits a
+moment for more: it costs the processor ten times what one more certificate in it costs.
 """
 
 import queue
@@ -26,6 +27,7 @@ from sshd_hook.wire import b64
 
 MAX_BATCH = 256  # certificates in a transaction
 MAX_WAITING = 4096  # certificates; who comes later is told to come again
+GATHER = 0.004  # seconds that a transaction waits for more, if the one before had several
 OUTCOME_DELAY = 0.2  # seconds after which outcomes are recorded if no certificate comes
 RETRY_DELAY = 5  # seconds, if the database was away
 SWEEP_EVERY = 60  # seconds
@@ -68,6 +70,7 @@ class Writer:
         self._outcomes: deque[Outcome] = deque(maxlen=MAX_OUTCOMES)
         self._open = 0  # intents of which the outcome is still to come
         self._delay: float = OUTCOME_DELAY
+        self._busy = False  # whether the last transaction was about several certificates
         self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
         self._thread.start()
 
@@ -104,6 +107,7 @@ class Writer:
             outcomes = [self._outcomes.popleft() for _ in range(len(self._outcomes))]
             if batch or outcomes:
                 self._write(batch, outcomes)
+            self._busy = len(batch) > 1
         if self._book is not None:
             self._book.close()
 
@@ -112,6 +116,8 @@ class Writer:
         batch: list[Waiting] = []
         try:
             item = self._waiting.get(timeout=self._delay if self._open else SWEEP_EVERY)
+            if self._busy:
+                time.sleep(GATHER)
             while item is not None:
                 batch.append(item)
                 if len(batch) == MAX_BATCH:
@@ -130,7 +136,7 @@ class Writer:
             head = audit.Head(*last) if last else audit.EMPTY
             records = _records(head, intents, outcomes)
             self._book.add(records, [_row(intent) for intent in intents], outcomes)
-            ended = self._book.ended()
+            ended = self._book.ended([intent.serial for intent in intents])
             self._book.commit()
         except Exception as error:  # noqa: BLE001 -- whatever it was, nothing counts as recorded
             _complain(error)

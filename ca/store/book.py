@@ -35,7 +35,10 @@ class Book:
         self._ended = Statement(
             engine,
             select(certificates.c.serial).where(
-                certificates.c.outcome.is_(None), certificates.c.kind == "user", ~lives.exists()
+                certificates.c.serial.between(bindparam("first"), bindparam("last")),
+                certificates.c.outcome.is_(None),
+                certificates.c.kind == "user",
+                ~lives.exists(),
             ),
         )
 
@@ -57,9 +60,12 @@ class Book:
         ended = [{"of": serial, "became": outcome} for serial, outcome in outcomes]
         self._outcome.run_many(self._cursor, ended)
 
-    def ended(self) -> set[int]:
-        """The open certificates of sessions that have ended: their revocation knew none of them."""
-        return {serial for (serial,) in self._ended.run(self._cursor, {}).fetchall()}
+    def ended(self, serials: Sequence[int]) -> set[int]:
+        """Those of `serials` whose session has ended: its revocation did not know of them."""
+        if not serials:
+            return set()
+        values = {"first": min(serials), "last": max(serials)}
+        return {serial for (serial,) in self._ended.run(self._cursor, values).fetchall()}
 
     def commit(self) -> None:
         """Have it all on the disk."""
