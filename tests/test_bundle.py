@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ca.hosts import bundle_writer
@@ -268,6 +268,30 @@ def test_services_of_a_bundle_without_any() -> None:
     assert empty.service(SERVICE) is None
     assert empty.role(0, CAROL) is None
     assert empty.strictest == DAY
+
+
+@given(st.binary(max_size=159), st.integers(1, bundle.PRIME - 1), st.integers(0, bundle.PRIME - 1))
+@example(b"\xff" * 159, bundle.PRIME - 1, bundle.PRIME - 1)
+@example(b"\x01", 1, bundle.PRIME - 1)
+@example(b"\x01", bundle.PRIME - 1, 0)
+@example(b"\x01", bundle.PRIME - 1, 1)
+def test_the_hash_is_the_one_of_the_specification(key: bytes, a: int, b: int) -> None:
+    assert bundle.hash_of(key, a, b) == (a * int.from_bytes(key, "big") + b) % bundle.PRIME
+
+
+def test_what_a_host_is_told_is_what_the_digest_is_of() -> None:
+    told = bundle_writer.encode(content()).digest()
+    other = [
+        content(host_id=HOST[:-1] + "2"),
+        content(authorities=(CA_KEY,)),
+        content(services=content().services[:2]),
+        content(services=[*content().services[:2], service(name=FOREIGN, access_list=1)]),
+        content(access_lists=[{CAROL: (CONTRIBUTOR, True)}, {DAVE: (VIEWER, True)}]),
+        content(access_lists=[{CAROL: (CONTRIBUTOR, False)}, {}]),
+    ]
+
+    assert bundle_writer.encode(content(version=7)).digest() == told
+    assert len({told, *(bundle_writer.encode(one).digest() for one in other)}) == 1 + len(other)
 
 
 # --- vectors --------------------------------------------------------------------------------
