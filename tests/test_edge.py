@@ -1,0 +1,125 @@
+"""The edge of HTTP: whatever happens, the answer is a problem with safe headers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text
+from starlette.testclient import TestClient
+
+from ca.app import create_app
+from ca.errors import InvalidRequest
+from ca.http import json_object
+from ca.store.engine import writing
+from ca.store.issuing import Entitlements
+from tests.issuing import DAY, add_session, new_key, token_of
+from tests.web import ISSUER
+
+if TYPE_CHECKING:
+    from httpx2 import Response
+
+    from ca.services import Services
+
+
+def ask(services: Services, method: str, path: str, token: str) -> Response:
+    http = TestClient(create_app(services), base_url=ISSUER, raise_server_exceptions=False)
+    response: Response = http.request(
+        method, path, json={"key": new_key()}, headers={"authorization": f"Bearer {token}"}
+    )
+    return response
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/ssh", 200),
+        ("GET", "/ssh", 405),
+        ("POST", "/ssh/", 200),  # by way of a redirect
+        ("POST", "/users/me", 405),
+        ("GET", "/nowhere", 404),
+    ],
+)
+def test_every_answer_has_safe_headers(
+    services: Services, method: str, path: str, status: int
+) -> None:
+    token = token_of(services, add_session(services))
+    answer = ask(services, method, path, token)
+    assert answer.status_code == status
+    check_headers(answer)
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/ssh"), ("GET", "/users/me")])
+def test_a_fault_of_ours_is_a_problem_that_says_nothing_of_it(
+    services: Services, method: str, path: str
+) -> None:
+    """The keys' file came to hold something else, say: no error that anybody foresaw."""
+    token = token_of(services, add_session(services))
+    object.__setattr__(services, "keys", None)
+    answer = ask(services, method, path, token)
+    assert (answer.status_code, answer.json()["error"]) == (500, "server_error")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "NoneType" not in answer.text
+    check_headers(answer)
+
+
+def check_headers(answer: Response) -> None:
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers.get_list("content-security-policy")[0].startswith("default-src 'none'")
+    assert len(answer.headers.get_list("cache-control")) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig", "latin-1"])
+def test_a_body_is_utf_8(encoding: str) -> None:
+    with pytest.raises(InvalidRequest):
+        json_object('{"key": "é"}'.encode(encoding))
+    assert json_object('{"key": "é"}'.encode()) == {"key": "é"}
+
+
+def test_those_who_ask_together_are_each_told_of_their_own_session(services: Services) -> None:
+    alice, bob, carol = (add_session(services, name) for name in ("alice", "bob", "carol"))
+    now = int(time.time())
+    asked = [
+        (alice.sid, "j", now),
+        (bob.sid, "revoked", now),
+        (str(uuid.uuid4()), "j", now),
+        (carol.sid, "j", now + DAY),
+        (carol.sid, "j", now),
+    ]
+    with writing(services.engine) as connection:
+        connection.execute(
+            text("INSERT INTO revoked_access_tokens (jti, expires_at) VALUES ('revoked', :until)"),
+            {"until": now + DAY},
+        )
+    entitlements = Entitlements(services.engine)
+
+    async def together() -> list[str | None]:
+        found = await asyncio.gather(*(entitlements.find(*one) for one in asked))
+        return [one.session.user.username if one else None for one in found]
+
+    try:
+        assert asyncio.run(together()) == ["alice", None, None, None, "carol"]
+    finally:
+        entitlements.close()
+
+
+def test_what_fails_for_those_who_ask_together_fails_for_each(services: Services) -> None:
+    entitlements = Entitlements(services.engine)
+    with writing(services.engine) as connection:
+        connection.execute(text("ALTER TABLE grant_sessions RENAME TO elsewhere"))
+
+    async def together() -> list[object]:
+        asked = (entitlements.find("s", "j", 0) for _ in range(3))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    try:
+        assert [isinstance(one, Exception) for one in asyncio.run(together())] == [True] * 3
+        with writing(services.engine) as connection:
+            connection.execute(text("ALTER TABLE elsewhere RENAME TO grant_sessions"))
+        assert asyncio.run(entitlements.find("s", "j", 0)) is None
+    finally:
+        entitlements.close()
