@@ -18,17 +18,18 @@ from ca.store import schema
 from ca.store.engine import open_engine, writing
 
 NEXT = """\
-The CA is in {data}. Its user CA key, which your SSH hosts will trust, is
+The CA is in {data}. Your SSH hosts will trust its user CA key,
   {fingerprint}
 
-The recovery key can name a new bundle key if this machine is lost or broken into. Move
+The recovery key can name a new bundle key if this machine is lost or broken
+into. The service never reads it: move it to a safe place offline,
   {recovery}
-to a safe place offline; the service never reads it.
 
-Next:
-  amrgate-ca apply --data {shell} FILE.toml     # who and what there is: see examples/
-  amrgate-ca serve --data {shell}               # answer engineers and hosts
-  amrgate-ca host token --data {shell} NAME     # let a machine join
+Next, say who and what there is (see examples/), answer engineers and hosts, and
+let a machine join:
+  amrgate-ca apply --data {shell} FILE.toml
+  amrgate-ca serve --data {shell}
+  amrgate-ca host token --data {shell} NAME
 """
 
 
