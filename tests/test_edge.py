@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from ca.services import Services
 
 
-def ask(services: Services, method: str, path: str, token: str) -> Response:
-    http = TestClient(create_app(services), base_url=ISSUER, raise_server_exceptions=False)
+def ask(
+    services: Services, method: str, path: str, token: str, *, raising: bool = False
+) -> Response:
+    http = TestClient(create_app(services), base_url=ISSUER, raise_server_exceptions=raising)
     response: Response = http.request(
         method, path, json={"key": new_key()}, headers={"authorization": f"Bearer {token}"}
     )
@@ -56,7 +58,7 @@ def test_every_answer_has_safe_headers(
 def test_a_fault_of_ours_is_a_problem_that_says_nothing_of_it(
     services: Services, method: str, path: str
 ) -> None:
-    """The keys' file came to hold something else, say: no error that anybody foresaw."""
+    """Without keys, say, there is an error that nobody foresaw."""
     token = token_of(services, add_session(services))
     object.__setattr__(services, "keys", None)
     answer = ask(services, method, path, token)
@@ -64,6 +66,8 @@ def test_a_fault_of_ours_is_a_problem_that_says_nothing_of_it(
     assert answer.headers["content-type"] == "application/problem+json"
     assert "NoneType" not in answer.text
     check_headers(answer)
+    with pytest.raises(AttributeError):  # which goes to the server's log
+        ask(services, method, path, token, raising=True)
 
 
 def check_headers(answer: Response) -> None:

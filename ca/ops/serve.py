@@ -25,7 +25,7 @@ from ca.store.engine import open_engine
 BACKLOG = 2048  # connections that wait to be accepted
 GRACE = 5  # seconds that requests under way get when we are told to stop
 MAX_WORKERS = 64
-GARBAGE = 20_000  # new objects before a worker looks for cycles: ten times less often than usual
+GARBAGE = 20_000  # new objects before a worker looks for cycles: Python would at 700
 RESTART_LIMIT = 10  # workers that may die before we give up: one that cannot start never will
 
 log = structlog.get_logger()
