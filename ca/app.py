@@ -24,10 +24,12 @@ ROUTES = (
     "ca.api.certificates",
     "ca.api.users",
     "ca.api.totp",
+    "ca.api.webauthn",
     "ca.api.organizations",
     "ca.api.hosts",
     "ca.oauth.routes",
     "ca.console.routes",
+    "ca.console.keys",
 )
 
 

@@ -37,6 +37,8 @@ ATTACKS = frozenset(
     | {*range(37, 42), 48, 49, 51, 52, 54, *range(56, 62), 64, 66, *range(197, 201)}
     # What may be asked to be signed.
     | {67, 68, 69, 71, 72, 75, 77, 79}
+    # Passkeys and security keys.
+    | {132, 133, 134}
 )
 """The numbered cases that the tests must cover by now."""
 

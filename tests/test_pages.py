@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ class Chromium:
         """Type and press Enter, and wait for the next page."""
         page = self.driver.find_element(By.TAG_NAME, "html")
         self.type(keys + Keys.ENTER)
-        self._wait(lambda: _is_gone(page))
+        self.wait(lambda: _is_gone(page))
 
     def press(self, text: str) -> None:
         self.tab_to(text)
@@ -86,7 +87,7 @@ class Chromium:
         messages = [str(entry["message"]) for entry in log]
         return [one for one in messages if "responded with a status of 4" not in one]
 
-    def _wait(self, condition: Any) -> None:
+    def wait(self, condition: Any) -> None:
         WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(lambda _: condition())
 
 
@@ -108,21 +109,26 @@ def site(tmp_path: Path) -> Iterator[Services]:
         yield services
 
 
-@pytest.fixture
-def chromium() -> Iterator[Chromium]:
+@contextmanager
+def opened(preferences: dict[str, int]) -> Iterator[Chromium]:
+    """A browser whose owner prefers this."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for option in OPTIONS:
         options.add_argument(option)
-    # No page needs a script: whoever has them switched off gets in as well.
-    options.add_experimental_option(
-        "prefs", {"profile.managed_default_content_settings.javascript": 2}
-    )
+    options.add_experimental_option("prefs", preferences)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
     driver.set_page_load_timeout(PATIENCE)
     yield Chromium(driver)
     driver.quit()
+
+
+@pytest.fixture
+def chromium() -> Iterator[Chromium]:
+    # No page but those for keys needs a script: whoever has them switched off gets in as well.
+    with opened({"profile.managed_default_content_settings.javascript": 2}) as browser:
+        yield browser
 
 
 def url_of(site: Services, client: Client, **parameters: str) -> str:

@@ -16,7 +16,15 @@ from ca.identity.proofs import (
     to_fields,
     with_proof,
 )
-from ca.identity.stepup import Ask, Step, may_change_factors, next_step
+from ca.identity.stepup import (
+    NONE,
+    Ask,
+    Second,
+    Step,
+    choices,
+    may_change_factors,
+    next_step,
+)
 
 VALUES = ["pwd", "otp", "recovery", "hwk", "swk", "sso:acme", "sso:other", "sso:acme:mfa"]
 proofs = st.lists(
@@ -64,7 +72,8 @@ def test_proofs_survive_the_database(proved: Proofs) -> None:
 def test_a_step_up_only_adds(proved: Proofs, value: str, at: int) -> None:
     lifted = with_proof(proved, Proof(value, at))
     assert amr_of(lifted) >= {one.amr for one in proved} | {value}
-    assert [one.at for one in lifted if one.amr == value] == [at]
+    assert at in [one.at for one in lifted if one.amr == value]
+    assert ("mfa" in amr_of(lifted)) >= ("mfa" in amr_of(proved))
 
 
 @given(proofs, st.integers(0, 9))
@@ -78,35 +87,78 @@ def test_what_is_too_old_takes_mfa_with_it(proved: Proofs, moment: int) -> None:
 PASSWORD = Proof("pwd", 100)
 CODE = Proof("otp", 100)
 RECOVERY = Proof("recovery", 100)
+TOUCHED = Proof("hwk", 100)
+VERIFIED = Proof("swk", 100, verified=True)
+
+APP = Second(frozenset({"otp"}), 50)
+KEY = Second(frozenset({"hwk"}), 50)
+BOTH = Second(frozenset({"otp", "hwk"}), 50)
+
+
+def asking(*values: str) -> Ask:
+    return Ask(frozenset(values))
 
 
 @pytest.mark.parametrize(
-    ("ask", "proved", "totp_since", "step"),
+    ("ask", "proved", "second", "step"),
     [
-        pytest.param(Ask(), (), None, Step.PASSWORD, id="nothing yet"),
-        pytest.param(Ask(), (PASSWORD,), None, Step.DONE, id="no second factor"),
-        pytest.param(Ask(), (PASSWORD,), 50, Step.CODE, id="who has an app is asked for its code"),
-        pytest.param(Ask(), (CODE,), 50, Step.PASSWORD, id="a code alone"),
-        pytest.param(Ask(), (PASSWORD, CODE), 50, Step.DONE, id="both"),
-        pytest.param(Ask(), (PASSWORD, RECOVERY), 50, Step.DONE, id="the app is lost"),
-        pytest.param(Ask(frozenset({"mfa"})), (PASSWORD,), None, Step.ENROL, id="none to ask for"),
-        pytest.param(Ask(frozenset({"pwd"})), (PASSWORD,), None, Step.DONE, id="as asked"),
+        pytest.param(Ask(), (), NONE, Step.PASSWORD, id="nothing yet"),
+        pytest.param(Ask(), (PASSWORD,), NONE, Step.DONE, id="no second factor"),
+        pytest.param(Ask(), (PASSWORD,), APP, Step.SECOND, id="who has an app is asked for it"),
+        pytest.param(Ask(), (PASSWORD,), KEY, Step.SECOND, id="who has a key is asked for it"),
+        pytest.param(Ask(), (CODE,), APP, Step.PASSWORD, id="a code alone"),
+        pytest.param(Ask(), (PASSWORD, CODE), APP, Step.DONE, id="both"),
+        pytest.param(Ask(), (PASSWORD, RECOVERY), APP, Step.DONE, id="the app is lost"),
+        pytest.param(asking("mfa"), (PASSWORD,), NONE, Step.ENROL, id="none to ask for"),
+        pytest.param(asking("pwd"), (PASSWORD,), NONE, Step.DONE, id="as asked"),
+        pytest.param(asking("otp"), (PASSWORD, RECOVERY), APP, Step.SECOND, id="to the letter"),
+        pytest.param(asking("sso:acme"), (PASSWORD,), NONE, Step.UNMET, id="not here"),
+        pytest.param(Ask(since=101), (PASSWORD, CODE), APP, Step.PASSWORD, id="both too old"),
+        pytest.param(Ask(since=100), (PASSWORD, CODE), APP, Step.DONE, id="just recent enough"),
+        pytest.param(Ask(since=101), (Proof("pwd", 101), CODE), APP, Step.SECOND, id="one too old"),
         pytest.param(
-            Ask(frozenset({"otp"})), (PASSWORD, RECOVERY), 50, Step.CODE, id="a code, to the letter"
+            Ask(),
+            (PASSWORD, CODE),
+            Second(APP.kinds, 101),
+            Step.PASSWORD,
+            id="a password from before the app",
         ),
-        pytest.param(Ask(frozenset({"sso:acme"})), (PASSWORD,), None, Step.UNMET, id="not here"),
-        pytest.param(Ask(since=101), (PASSWORD, CODE), 50, Step.PASSWORD, id="both too old"),
-        pytest.param(Ask(since=100), (PASSWORD, CODE), 50, Step.DONE, id="just recent enough"),
-        pytest.param(Ask(since=101), (Proof("pwd", 101), CODE), 50, Step.CODE, id="one is too old"),
-        pytest.param(
-            Ask(), (PASSWORD, CODE), 101, Step.PASSWORD, id="a password from before the app"
-        ),
+        pytest.param(asking("mfa"), (PASSWORD, CODE), NONE, Step.DONE, id="the app was removed"),
+        pytest.param(Ask(), (VERIFIED,), BOTH, Step.DONE, id="a passkey is a whole login"),
+        pytest.param(asking("mfa"), (VERIFIED,), BOTH, Step.DONE, id="and two kinds of factor"),
+        pytest.param(asking("mfa"), (VERIFIED,), NONE, Step.DONE, id="also once it is removed"),
+        pytest.param(Ask(), (TOUCHED,), KEY, Step.PASSWORD, id="a touch alone"),
+        pytest.param(asking("mfa"), (TOUCHED,), KEY, Step.PASSWORD, id="a touch is no mfa"),
+        pytest.param(asking("mfa"), (PASSWORD, TOUCHED), KEY, Step.DONE, id="password and touch"),
+        pytest.param(asking("pwd"), (VERIFIED,), KEY, Step.PASSWORD, id="a password all the same"),
+        pytest.param(asking("hwk"), (PASSWORD, CODE), BOTH, Step.SECOND, id="hardware is asked"),
+        pytest.param(asking("hwk"), (VERIFIED,), BOTH, Step.SECOND, id="not a synced one"),
+        pytest.param(asking("swk"), (PASSWORD, TOUCHED), KEY, Step.ENROL, id="has no synced one"),
+        pytest.param(asking("otp"), (VERIFIED,), APP, Step.SECOND, id="a code as well"),
+        pytest.param(Ask(since=101), (VERIFIED,), KEY, Step.PASSWORD, id="a passkey too old"),
     ],
 )
+@pytest.mark.attack(133)
 def test_a_login_asks_only_for_what_is_missing(
-    ask: Ask, proved: Proofs, totp_since: int | None, step: Step
+    ask: Ask, proved: Proofs, second: Second, step: Step
 ) -> None:
-    assert next_step(ask, proved, totp_since) is step
+    assert next_step(ask, proved, second) is step
+
+
+def test_a_touch_takes_no_verified_key_out_of_a_session() -> None:
+    lifted = with_proof((Proof("hwk", 50, verified=True),), TOUCHED)
+    assert amr_of(lifted) == {"hwk", "mfa"}
+    assert amr_of(since(lifted, 100)) == {"hwk"}, "what is too old counts no longer"
+    assert with_proof((TOUCHED,), Proof("hwk", 200, verified=True)) == (
+        Proof("hwk", 200, verified=True),
+    )
+
+
+def test_what_is_asked_by_name_is_what_the_page_takes() -> None:
+    assert choices(Ask(), (PASSWORD,), BOTH) == {"otp", "hwk"}
+    assert choices(asking("mfa"), (PASSWORD,), BOTH) == {"otp", "hwk"}
+    assert choices(asking("hwk"), (PASSWORD,), BOTH) == {"hwk"}
+    assert choices(asking("hwk"), (PASSWORD, TOUCHED), BOTH) == {"otp", "hwk"}
 
 
 @pytest.mark.attack(202)
@@ -118,6 +170,8 @@ def test_a_login_asks_only_for_what_is_missing(
         pytest.param((PASSWORD,), 100, True, False, id="a stolen password"),
         pytest.param((PASSWORD, CODE), 700, True, True, id="both"),
         pytest.param((PASSWORD, Proof("otp", 600)), 701, True, False, id="one too long ago"),
+        pytest.param((PASSWORD, Proof("hwk", 600, verified=True)), 701, True, True, id="a passkey"),
+        pytest.param((PASSWORD, Proof("hwk", 600)), 701, True, False, id="a touch is not enough"),
         pytest.param((), 100, False, False, id="a service user"),
     ],
 )

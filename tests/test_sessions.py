@@ -12,8 +12,8 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from ca.app import create_app
+from ca.console import keys, security
 from ca.console import routes as login
-from ca.console import security
 from ca.store.engine import writing
 from ca.store.sessions import BROWSER_IDLE, BROWSER_LIFETIME
 from ca.store.tables import users
@@ -128,7 +128,7 @@ def test_a_session_ends_after_a_day_however_much_it_is_used(services: Services) 
 
 def posts() -> list[str]:
     """Every page that changes something, as the application has them."""
-    routes = [*login.router.routes, *security.router.routes]
+    routes = [*login.router.routes, *security.router.routes, *keys.router.routes]
     found = [one for one in routes if isinstance(one, APIRoute)]
     return sorted({one.path for one in found if "POST" in (one.methods or ())})
 
@@ -138,10 +138,14 @@ def test_the_list_of_what_changes_something_is_whole() -> None:
         "/consent",
         "/login",
         "/login/code",
+        "/login/key",
+        "/login/passkey",
         "/logout",
         "/security/application",
         "/security/application/remove",
         "/security/codes",
+        "/security/key",
+        "/security/key/remove",
     ]
 
 

@@ -94,7 +94,7 @@ def test_a_code_counts_once_on_two_nodes(services: Services) -> None:
             now=int(time.time()),
         )
         outcomes = at_once([partial(spend, node) for node in nodes])
-        accounts.settle(services.engine, bob.id, complete=True)
+        accounts.settle(services.engine, bob.id, Proof("otp", 0), complete=True)
         assert sum(isinstance(outcome, Proof) for outcome in outcomes) == 1, outcomes
         assert sum(isinstance(outcome, accounts.WrongCode) for outcome in outcomes) == 1, outcomes
     nodes[1].dispose()

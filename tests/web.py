@@ -38,6 +38,7 @@ from ca.store.tables import (
     totp_credentials,
     totp_enrolments,
     users,
+    webauthn_keys,
 )
 from demo.browser import form_of
 
@@ -96,10 +97,10 @@ def services(database_url: str, tmp_path: Path) -> Iterator[Services]:
 
 
 @contextmanager
-def listening(data: Path) -> Iterator[Services]:
+def listening(data: Path, host: str = "127.0.0.1") -> Iterator[Services]:
     """A new CA for those who come over the network; its issuer says where it listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        issuer = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        issuer = f"http://{host}:{listener.getsockname()[1]}"
         with new_services(f"sqlite:///{data}/ca.sqlite", data, issuer) as services:
             server = uvicorn.Server(uvicorn.Config(create_app(services), log_config=None))
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -174,6 +175,7 @@ def pass_time(services: Services, seconds: int) -> None:
         attempts: ("last_at",),
         totp_enrolments: ("issued_at",),
         totp_credentials: ("confirmed_at",),
+        webauthn_keys: ("created_at", "used_at"),
     }
     with writing(services.engine) as connection:
         for table, names in moments.items():
@@ -193,7 +195,10 @@ class Browser:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.http = TestClient(
-            create_app(services), base_url=ISSUER, follow_redirects=False, client=("192.0.2.7", 1)
+            create_app(services),
+            base_url=services.settings.issuer,
+            follow_redirects=False,
+            client=("192.0.2.7", 1),
         )
 
     def get(self, url: str) -> Response:
@@ -208,7 +213,8 @@ class Browser:
         return self.post(form.action, form.hidden | typed)
 
     def post(self, path: str, form: dict[str, str]) -> Response:
-        response: Response = self.http.post(path, data=form, headers={"origin": ISSUER})
+        origin = self.services.settings.issuer
+        response: Response = self.http.post(path, data=form, headers={"origin": origin})
         return self._follow(response)
 
     def log_in(self, page: Response, person: Person, password: str = PASSWORD) -> Response:

@@ -39,7 +39,7 @@ Oneself = Annotated[Caller, Depends(_oneself)]
 @router.get("/totp")
 def get_totp_enrollment(caller: Oneself, services: Given) -> dict[str, Any]:
     """A new secret, to be confirmed within ten minutes, and its QR code as a PNG in base64."""
-    acting = _acting(caller)
+    acting = acting_of(caller)
     now = int(time.time())
     secret = factors.offer_totp(services.engine, services.keys.seal, acting, now)
     issuer, account = services.settings.issuer, caller.user.username
@@ -59,7 +59,7 @@ def confirm_totp_enrollment(
     codes = factors.confirm_totp(
         services.engine,
         services.keys.seal,
-        _acting(caller),
+        acting_of(caller),
         confirmation.secret,
         confirmation.passcode,
         now=int(time.time()),
@@ -71,18 +71,19 @@ def confirm_totp_enrollment(
 @router.delete("/totp", status_code=204)
 def withdraw_totp_enrollment(caller: Oneself, services: Given) -> None:
     """Forgets the application and the recovery codes."""
-    factors.remove_totp(services.engine, _acting(caller), int(time.time()))
+    factors.remove_totp(services.engine, acting_of(caller), int(time.time()))
     notices.tell(services.settings, caller.user, "totp:remove")
 
 
 @router.post("/codes", status_code=201)
 def recreate_recovery_codes(caller: Oneself, services: Given) -> dict[str, Any]:
     """New recovery codes, shown only now; the old ones are void."""
-    acting = _acting(caller)
+    acting = acting_of(caller)
     codes = factors.renew_recovery_codes(services.engine, acting, int(time.time()))
     notices.tell(services.settings, caller.user, "recovery:renew")
     return {"recovery_codes": codes}
 
 
-def _acting(caller: Caller) -> Acting:
+def acting_of(caller: Caller) -> Acting:
+    """Who changes something of their own with this token."""
     return Acting(caller.user.id, caller.session.sid, caller.session.proofs)

@@ -7,8 +7,9 @@ from fastapi import APIRouter
 from ca.api.gate import Authenticated
 from ca.api.shapes import moment
 from ca.errors import NotFound
+from ca.identity import factors
 from ca.services import Given
-from ca.store import directory, people
+from ca.store import directory
 from ca.store.directory import Project
 from ca.store.engine import reading
 from ca.store.people import User
@@ -55,7 +56,7 @@ def get_current_user_deprecated(caller: Authenticated, services: Given) -> dict[
 
 def _user(user: User, services: Given) -> dict[str, Any]:
     with reading(services.engine) as connection:
-        mfa = people.find_totp(connection, user.id) is not None
+        mfa = factors.overview(connection, user.id).has_second_factor
         created_at = moment(directory.user_created_at(connection, user.id))
     first, _, last = user.name.rpartition(" ")
     return {

@@ -39,6 +39,23 @@ def cookie_name(settings: Settings) -> str:
     return "__Host-amrgate" if settings.secure else "amrgate"
 
 
+def browser_of(settings: Settings, request: Request) -> str:
+    """What tells this browser from others before anybody has logged in; "" if it has nothing."""
+    return request.cookies.get(f"{cookie_name(settings)}-browser", "")
+
+
+def set_browser(settings: Settings, response: Response, browser: str) -> None:
+    """Let the browser be told from others, until it is closed."""
+    response.set_cookie(
+        f"{cookie_name(settings)}-browser",
+        browser,
+        path="/",
+        secure=settings.secure,
+        httponly=True,
+        samesite="lax",
+    )
+
+
 def visitor_of(request: Request) -> Visitor:
     """What the session's owner will be shown."""
     address = request.client.host if request.client else ""

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from ca.errors import CAError, InvalidRequest
 from ca.identity.factors import of_user
-from ca.identity.stepup import Ask, Step, next_step
+from ca.identity.stepup import NONE, Ask, Step, next_step
 from ca.keys import Seal
 from ca.oauth.authorize import Request
 from ca.services import Services
@@ -77,9 +77,9 @@ def unseal(key: Seal, sealed: str, now: int) -> Purpose:
 def step_of(services: Services, purpose: Purpose, session: BrowserSession | None) -> Step:
     """What the login still needs."""
     if session is None or not purpose.takes(session):
-        return next_step(purpose.ask, (), None)
-    totp_since = of_user(services.engine, session.user.id).totp_since
-    return next_step(purpose.ask, session.proofs, totp_since)
+        return next_step(purpose.ask, (), NONE)
+    second = of_user(services.engine, session.user.id).second
+    return next_step(purpose.ask, session.proofs, second)
 
 
 def page_of(services: Services, purpose: Purpose, step: Step) -> str:
@@ -88,7 +88,7 @@ def page_of(services: Services, purpose: Purpose, step: Step) -> str:
         return purpose.page
     path = {
         Step.PASSWORD: "/login",
-        Step.CODE: "/login/code",
+        Step.SECOND: "/login/code",
         Step.ENROL: "/login/missing",
         Step.UNMET: "/login/missing",
         Step.DONE: "/consent",

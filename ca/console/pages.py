@@ -1,4 +1,4 @@
-"""Pages: templates filled in, under a policy that lets nothing run or load but our own style."""
+"""Pages: templates filled in, under a policy that lets nothing run or load but our own files."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 FOLDER = Path(__file__).parent
 STYLE = (FOLDER / "static" / "amrgate.css").read_text()
+KEY_SCRIPT = (FOLDER / "static" / "webauthn.js").read_text()
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(FOLDER / "templates"),
@@ -40,6 +41,6 @@ def _policy(sends_to: str) -> str:
         parts = urlsplit(sends_to)
         targets += f" {parts.scheme}://{parts.netloc}"
     return (
-        "default-src 'none'; img-src data:; style-src 'self'; base-uri 'none';"
+        "default-src 'none'; img-src data:; style-src 'self'; script-src 'self'; base-uri 'none';"
         f" form-action {targets}; frame-ancestors 'none'"
     )

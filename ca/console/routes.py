@@ -7,16 +7,24 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from ca.console import flow, security
-from ca.console.browser import clear_cookie, session_of, set_cookie, visitor_of
+from ca.console.browser import (
+    browser_of,
+    clear_cookie,
+    session_of,
+    set_browser,
+    set_cookie,
+    visitor_of,
+)
 from ca.console.edge import PageRoute
 from ca.console.flow import Purpose
 from ca.console.pages import STYLE, show
 from ca.errors import CAError, InvalidRequest, TooManyAttempts
 from ca.http import status_of
-from ca.identity import accounts, notices, sessions
+from ca.identity import accounts, ceremony, factors, notices, sessions, webauthn
 from ca.identity.accounts import WrongCode, WrongPassword
 from ca.identity.proofs import Proof
-from ca.identity.stepup import Step
+from ca.identity.stepup import Step, choices
+from ca.identity.webauthn import WrongKey
 from ca.oauth.authorize import give_code
 from ca.oauth.forms import Form
 from ca.services import Given, Services
@@ -51,7 +59,7 @@ def show_login(services: Given, request: Request, sealed: For = "") -> Response:
     if step is not Step.PASSWORD:
         return RedirectResponse(flow.page_of(services, purpose, step), 303)
     known = session if session is not None and purpose.takes(session) else None
-    return _login_page(services, purpose, known.user.username if known else "", known)
+    return login_page(services, request, purpose, known=known)
 
 
 @router.post("/login")
@@ -63,20 +71,20 @@ def take_password(services: Given, request: Request, form: Form) -> Response:
     try:
         user, proof = accounts.check_password(services.engine, name, form.get("password", ""), now)
     except (WrongPassword, TooManyAttempts) as error:
-        return _login_page(services, purpose, name, None, error)
-    return _proved(services, request, purpose, user, proof)
+        return login_page(services, request, purpose, typed=name, error=error)
+    return proved(services, request, purpose, user, proof)
 
 
 @router.get("/login/code")
 def show_code(services: Given, request: Request, sealed: For = "") -> Response:
-    """Asks for the code of the authenticator app."""
+    """Asks for a second factor: a code, a key, or a recovery code."""
     now = int(time.time())
     purpose = flow.unseal(services.keys.seal, sealed, now)
     session = session_of(services, request, now)
     step = flow.step_of(services, purpose, session)
-    if session is None or step is not Step.CODE:
+    if session is None or step is not Step.SECOND:
         return RedirectResponse(flow.page_of(services, purpose, step), 303)
-    return _code_page(services, purpose, session)
+    return second_page(services, purpose, session, now)
 
 
 @router.post("/login/code")
@@ -86,16 +94,16 @@ def take_code(services: Given, request: Request, form: Form) -> Response:
     purpose = flow.unseal(services.keys.seal, form.get("for", ""), now)
     session = session_of(services, request, now)
     step = flow.step_of(services, purpose, session)
-    if session is None or step is not Step.CODE:
+    if session is None or step is not Step.SECOND:
         return RedirectResponse(flow.page_of(services, purpose, step), 303)
     engine, user = services.engine, session.user
     try:
         proof = accounts.check_code(engine, services.keys.seal, user.id, form.get("code", ""), now)
     except (WrongCode, TooManyAttempts) as error:
-        return _code_page(services, purpose, session, error)
+        return second_page(services, purpose, session, now, error)
     if proof.amr == "recovery":
         notices.tell(services.settings, user, "recovery:use")
-    return _proved(services, request, purpose, user, proof)
+    return proved(services, request, purpose, user, proof)
 
 
 @router.get("/login/missing")
@@ -187,7 +195,7 @@ def take_logout(services: Given, request: Request) -> Response:
     return response
 
 
-def _proved(
+def proved(
     services: Services, request: Request, purpose: Purpose, user: User, proof: Proof
 ) -> Response:
     """Note a proof in the session that it belongs to, and go on to the next page."""
@@ -200,42 +208,65 @@ def _proved(
         engine, user, proof, visitor_of(request), replaced=present
     )
     step = flow.step_of(services, purpose, session)
-    accounts.settle(engine, user.id, complete=step is Step.DONE)
+    accounts.settle(engine, user.id, proof, complete=step is Step.DONE)
     response = RedirectResponse(flow.page_of(services, purpose, step), 303)
     set_cookie(services.settings, response, cookie)
     return response
 
 
-def _login_page(
+def login_page(  # noqa: PLR0913 what stands on it
     services: Services,
+    request: Request,
     purpose: Purpose,
-    name: str,
-    session: BrowserSession | None,
+    *,
+    typed: str = "",
+    known: BrowserSession | None = None,
     error: CAError | None = None,
 ) -> Response:
-    return show(
+    """Asks for name and password, or a passkey. `known` is a session that is too old for this."""
+    settings, key = services.settings, services.keys.seal
+    site = ceremony.site_of(settings.issuer)
+    browser = browser_of(settings, request) or sessions.new_secret()
+    asked = webauthn.for_login(browser)
+    response = show(
         "login.html",
         status=status_of(error) if error else 200,
         user=None,
-        known=session.user if session else None,
-        name=name,
+        known=known.user if known else None,
+        name=known.user.username if known else typed,
         error=error.message if error else "",
+        key_failed=isinstance(error, WrongKey),
         request=purpose.request,
-        sealed=flow.seal(services.keys.seal, purpose),
+        sealed=flow.seal(key, purpose),
+        question=webauthn.ask(key, site, asked, (), int(time.time())) if site else None,
     )
+    if site:
+        set_browser(settings, response, browser)
+    return response
 
 
-def _code_page(
+def second_page(
     services: Services,
     purpose: Purpose,
     session: BrowserSession,
+    now: int,
     error: CAError | None = None,
 ) -> Response:
+    """Asks for one of the second factors that the account has and the purpose takes."""
+    key, user = services.keys.seal, session.user
+    found = factors.of_user(services.engine, user.id)
+    kinds = choices(purpose.ask, session.proofs, found.second)
+    keys = tuple(one for one in found.keys if one.amr in kinds)
+    site = ceremony.site_of(services.settings.issuer) if keys else None
+    asked = webauthn.for_second(session.id, user.id)
     return show(
         "code.html",
         status=status_of(error) if error else 200,
-        user=session.user,
+        user=user,
         error=error.message if error else "",
+        key_failed=isinstance(error, WrongKey),
         request=purpose.request,
-        sealed=flow.seal(services.keys.seal, purpose),
+        sealed=flow.seal(key, purpose),
+        has_app="otp" in kinds,
+        question=webauthn.ask(key, site, asked, keys, now) if site else None,
     )

@@ -9,10 +9,10 @@ from ca.console.browser import session_of, set_cookie
 from ca.console.edge import NotLoggedIn, PageRoute
 from ca.console.flow import HOME
 from ca.console.pages import show
-from ca.identity import factors, notices, qr, sessions, totp
+from ca.identity import ceremony, factors, notices, qr, sessions, totp
 from ca.identity.factors import Acting, Overview, WrongFirstCode
 from ca.identity.proofs import amr_of
-from ca.identity.stepup import Ask, Step, next_step
+from ca.identity.stepup import NONE, Ask, Step, next_step
 from ca.oauth.forms import Form
 from ca.services import Given, Services
 from ca.store.sessions import BrowserSession
@@ -23,19 +23,34 @@ _METHODS = {
     "pwd": "your password",
     "otp": "a code of your app",
     "recovery": "a recovery code",
+    "hwk": "a security key",
+    "swk": "a passkey",
 }
 
 
 @router.get("")
 def show_security(services: Given, request: Request) -> Response:
     """What this account logs in with, and how this session did."""
-    session, found = _logged_in(services, request)
+    session, found = logged_in(services, request)
     return show(
         "security.html",
         user=session.user,
-        has_totp=found.has_second_factor,
+        has_totp=found.totp_since is not None,
+        has_second=found.has_second_factor,
         since=_day(found.totp_since),
         codes=found.recovery_codes,
+        takes_keys=ceremony.site_of(services.settings.issuer) is not None,
+        keys=[
+            {
+                "id": key.id,
+                "name": key.name,
+                "kind": "synced passkey" if key.backup_eligible else "bound to its device",
+                "added": _day(key.created_at),
+                "used": _day(key.used_at),
+                "fell": _day(key.counter_fell_at),
+            }
+            for key in found.keys
+        ],
         methods=[_METHODS.get(proof.amr, proof.amr) for proof in session.proofs],
         is_mfa="mfa" in amr_of(session.proofs),
     )
@@ -52,8 +67,8 @@ def show_again() -> Response:
 def show_application(services: Given, request: Request) -> Response:
     """Shows a new secret as a QR code, and asks for the first code of it."""
     now = int(time.time())
-    session, _found = _logged_in(services, request)
-    secret = factors.offer_totp(services.engine, services.keys.seal, _acting(session), now)
+    session, _found = logged_in(services, request)
+    secret = factors.offer_totp(services.engine, services.keys.seal, acting(session), now)
     return _application_page(services, session, secret)
 
 
@@ -61,13 +76,13 @@ def show_application(services: Given, request: Request) -> Response:
 def take_application(services: Given, request: Request, form: Form) -> Response:
     """Takes the application on "Verify & save", and shows the recovery codes, once."""
     now = int(time.time())
-    session, _found = _logged_in(services, request)
+    session, _found = logged_in(services, request)
     secret = form.get("secret", "")
     try:
         codes = factors.confirm_totp(
             services.engine,
             services.keys.seal,
-            _acting(session),
+            acting(session),
             secret,
             form.get("code", ""),
             now=now,
@@ -75,36 +90,34 @@ def take_application(services: Given, request: Request, form: Form) -> Response:
     except WrongFirstCode as error:
         return _application_page(services, session, secret, error)
     notices.tell(services.settings, session.user, "totp:add")
-    return _codes_page(services, session, codes, now, added=True)
+    return codes_page(services, session, codes, now, added="app")
 
 
 @router.post("/application/remove")
 def remove_application(services: Given, request: Request) -> Response:
     """Forgets the application."""
     now = int(time.time())
-    session, _found = _logged_in(services, request)
-    factors.remove_totp(services.engine, _acting(session), now)
+    session, _found = logged_in(services, request)
+    factors.remove_totp(services.engine, acting(session), now)
     notices.tell(services.settings, session.user, "totp:remove")
-    response = RedirectResponse(HOME, 303)
-    set_cookie(services.settings, response, sessions.renew_cookie(services.engine, session, now))
-    return response
+    return back(services, session, now)
 
 
 @router.post("/codes")
 def renew_codes(services: Given, request: Request) -> Response:
     """Makes new recovery codes, and shows them, once."""
     now = int(time.time())
-    session, _found = _logged_in(services, request)
-    codes = factors.renew_recovery_codes(services.engine, _acting(session), now)
+    session, _found = logged_in(services, request)
+    codes = factors.renew_recovery_codes(services.engine, acting(session), now)
     notices.tell(services.settings, session.user, "recovery:renew")
-    return _codes_page(services, session, codes, now, added=False)
+    return codes_page(services, session, codes, now)
 
 
-def _logged_in(services: Services, request: Request) -> tuple[BrowserSession, Overview]:
+def logged_in(services: Services, request: Request) -> tuple[BrowserSession, Overview]:
     """The session, if its login is complete.
 
-    A session in which the application was set up may look on, but shows no code: it was complete
-    before there was one.
+    A session in which the first second factor was set up may look on, but shows none: it was
+    complete before there was one.
 
     Raises:
         NotLoggedIn: there is none.
@@ -113,14 +126,22 @@ def _logged_in(services: Services, request: Request) -> tuple[BrowserSession, Ov
     if session is None:
         raise NotLoggedIn
     found = factors.of_user(services.engine, session.user.id)
-    was_there = found.totp_since is not None and found.totp_since <= session.created_at
-    needed = found.totp_since if was_there else None
-    if next_step(Ask(), session.proofs, needed) is not Step.DONE:
+    second = found.second
+    was_there = second.since is not None and second.since <= session.created_at
+    if next_step(Ask(), session.proofs, second if was_there else NONE) is not Step.DONE:
         raise NotLoggedIn
     return session, found
 
 
-def _acting(session: BrowserSession) -> Acting:
+def back(services: Services, session: BrowserSession, now: int) -> Response:
+    """To the security page, with a new cookie, after a change."""
+    response = RedirectResponse(HOME, 303)
+    set_cookie(services.settings, response, sessions.renew_cookie(services.engine, session, now))
+    return response
+
+
+def acting(session: BrowserSession) -> Acting:
+    """Who changes something of their own in this session."""
     return Acting(session.user.id, session.id, session.proofs)
 
 
@@ -143,9 +164,10 @@ def _application_page(
     )
 
 
-def _codes_page(
-    services: Services, session: BrowserSession, codes: list[str], now: int, *, added: bool
+def codes_page(
+    services: Services, session: BrowserSession, codes: list[str], now: int, *, added: str = ""
 ) -> Response:
+    """Shows recovery codes, once; `added` is what was set up with them, "app" or "key"."""
     response = show("codes.html", user=session.user, codes=codes, added=added)
     set_cookie(services.settings, response, sessions.renew_cookie(services.engine, session, now))
     return response

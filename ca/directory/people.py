@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ca import audit
 from ca.errors import Conflict, NotFound
-from ca.store import directory, people
+from ca.store import directory, people, webauthn
 from ca.store.engine import writing
 from ca.store.revocations import Cause
 from ca.store.sessions import end_sessions
@@ -62,6 +62,7 @@ def forget_factors(engine: Engine, username: str, actor: str, now: int) -> None:
     with writing(engine) as connection:
         user = find(connection, username)
         people.remove_totp(connection, user.id)
+        webauthn.remove_keys(connection, user.id)
         people.remove_recovery_codes(connection, user.id)
         _end_sessions(connection, user, Cause(now, actor, "factors:forget"))
 

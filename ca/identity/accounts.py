@@ -5,7 +5,7 @@ from sqlalchemy import Engine
 from ca import audit
 from ca.errors import NotAuthenticated, NotFound
 from ca.identity import attempts, passwords, recovery, totp
-from ca.identity.proofs import Proof
+from ca.identity.proofs import KEYS, Proof
 from ca.keys import Seal
 from ca.store import people
 from ca.store.engine import reading, writing
@@ -56,7 +56,7 @@ def check_password(engine: Engine, name: str, password: str, now: int) -> tuple[
     good = user is not None and user.kind == "person" and not user.disabled
     right = passwords.is_right(password, stored if good else None)
     if user is None or stored is None or not right:
-        _record_failure(engine, user.id if user else "", "pwd")
+        record_failure(engine, user.id if user else "", "pwd")
         raise WrongPassword
     if passwords.is_outdated(stored):
         renewed = passwords.make_hash(password)
@@ -84,16 +84,29 @@ def check_code(engine: Engine, seal: Seal, user_id: str, code: str, now: int) ->
                 return Proof("recovery", now)
     elif _spend_totp(engine, seal, user_id, code, now):
         return Proof("otp", now)
-    _record_failure(engine, user_id, "otp")
+    record_failure(engine, user_id, "otp")
     raise WrongCode
 
 
-def settle(engine: Engine, user_id: str, *, complete: bool) -> None:
-    """The last attempt was right. Only a whole login makes earlier failures forgotten."""
+def settle(engine: Engine, user_id: str, proof: Proof, *, complete: bool) -> None:
+    """The last attempt was right. Only a whole login makes earlier failures forgotten.
+
+    A key's attempts are counted by themselves (`ca.identity.webauthn`): there is none of the
+    account's to take back.
+    """
     if complete:
         attempts.forget(engine, user_id)
-    else:
+    elif proof.amr not in KEYS:
         attempts.take_back(engine, user_id)
+
+
+def record_failure(engine: Engine, user_id: str, factor: str) -> None:
+    """Write into the log that an attempt was wrong; whose, where that is known.
+
+    The name that was typed is not recorded: now and then it is the password.
+    """
+    with writing(engine) as connection:
+        audit.append(connection, "login:fail", user_id, user_id, {"factor": factor})
 
 
 def set_password(engine: Engine, actor: str, user_id: str, password: str, now: int) -> None:
@@ -124,9 +137,3 @@ def _spend_totp(engine: Engine, seal: Seal, user_id: str, code: str, now: int) -
         return False
     with writing(engine) as connection:
         return people.spend_totp_step(connection, user_id, step)
-
-
-def _record_failure(engine: Engine, user_id: str, factor: str) -> None:
-    # The name that was typed is not recorded: now and then it is the password.
-    with writing(engine) as connection:
-        audit.append(connection, "login:fail", user_id, user_id, {"factor": factor})

@@ -14,12 +14,13 @@ from ca.errors import Conflict, InsufficientAuthentication, InvalidRequest, NotF
 from ca.identity import recovery, totp
 from ca.identity.accounts import totp_purpose
 from ca.identity.proofs import Proofs
-from ca.identity.stepup import FRESH, may_change_factors
+from ca.identity.stepup import FRESH, Second, may_change_factors
 from ca.keys import Seal
-from ca.store import people
+from ca.store import directory, people, webauthn
 from ca.store.engine import reading, writing
 from ca.store.revocations import Cause
 from ca.store.sessions import end_sessions
+from ca.store.webauthn import Key
 
 
 class WrongFirstCode(InvalidRequest):
@@ -49,11 +50,21 @@ class Overview:
 
     totp_since: int | None
     recovery_codes: int
+    keys: tuple[Key, ...] = ()
+
+    @property
+    def second(self) -> Second:
+        """The second factors, as a login is asked for them."""
+        kinds = [(key.amr, key.created_at) for key in self.keys]
+        if self.totp_since is not None:
+            kinds.append(("otp", self.totp_since))
+        since = min((moment for _kind, moment in kinds), default=None)
+        return Second(frozenset(kind for kind, _moment in kinds), since)
 
     @property
     def has_second_factor(self) -> bool:
         """Whether a password alone is not the whole login."""
-        return self.totp_since is not None
+        return bool(self.second.kinds)
 
 
 def overview(connection: Connection, user_id: str) -> Overview:
@@ -62,6 +73,7 @@ def overview(connection: Connection, user_id: str) -> Overview:
     return Overview(
         totp_since=found.confirmed_at if found else None,
         recovery_codes=people.count_recovery_codes(connection, user_id),
+        keys=webauthn.keys_of(connection, user_id),
     )
 
 
@@ -119,24 +131,47 @@ def confirm_totp(  # noqa: PLR0913 what was offered, and what was typed
             raise Conflict("This application was set up a moment ago.")
         sealed = seal.seal(secret.encode(), totp_purpose(user_id))
         people.add_totp(connection, user_id, sealed, step, now)
-        _store_codes(connection, user_id, codes)
-        _end_others(connection, acting, Cause(now, user_id, "totp:add"))
+        store_codes(connection, user_id, codes)
+        changed(connection, acting, Cause(now, user_id, "totp:add"))
     return codes
 
 
 def remove_totp(engine: Engine, acting: Acting, now: int) -> None:
-    """Forget the application, and the recovery codes that stand in for it.
+    """Forget the application.
 
     Raises:
         InsufficientAuthentication: this session may not.
         NotFound: the account has no application.
+        Conflict: it is the last second factor, and an organization requires one.
     """
     with writing(engine) as connection:
         check_may_change(connection, acting, now)
         if not people.remove_totp(connection, acting.user_id):
             raise NotFound("There is no authenticator application.")
+        removed(connection, acting, Cause(now, acting.user_id, "totp:remove"))
+
+
+def changed(connection: Connection, acting: Acting, cause: Cause, **detail: str) -> None:
+    """After what somebody logs in with was changed: end their other sessions, and record it."""
+    revoked = end_sessions(connection, acting.user_id, cause, but=acting.session_id)
+    audit.append_revoking(connection, cause, acting.user_id, revoked, **detail)
+
+
+def removed(connection: Connection, acting: Acting, cause: Cause, **detail: str) -> None:
+    """After a second factor was removed: as `changed`; if none is left, forget recovery codes.
+
+    Raises:
+        Conflict: it was the last one, and an organization requires one.
+    """
+    if not overview(connection, acting.user_id).has_second_factor:
+        requiring = directory.requiring_mfa(connection, acting.user_id)
+        if requiring:
+            raise Conflict(
+                "This is your last second factor, and multi-factor authentication (MFA) is"
+                f" required by {', '.join(requiring)}. Set up another one first."
+            )
         people.remove_recovery_codes(connection, acting.user_id)
-        _end_others(connection, acting, Cause(now, acting.user_id, "totp:remove"))
+    changed(connection, acting, cause, **detail)
 
 
 def renew_recovery_codes(engine: Engine, acting: Acting, now: int) -> list[str]:
@@ -149,8 +184,8 @@ def renew_recovery_codes(engine: Engine, acting: Acting, now: int) -> list[str]:
     codes = recovery.new_codes()
     with writing(engine) as connection:
         if not check_may_change(connection, acting, now).has_second_factor:
-            raise Conflict("Set up an authenticator application first.")
-        _store_codes(connection, acting.user_id, codes)
+            raise Conflict("Set up a second factor first.")
+        store_codes(connection, acting.user_id, codes)
         audit.append(connection, "recovery:renew", acting.user_id, acting.user_id, {})
     return codes
 
@@ -159,11 +194,6 @@ def of_user(engine: Engine, user_id: str) -> Overview:
     """What the account has, read by itself."""
     with reading(engine) as connection:
         return overview(connection, user_id)
-
-
-def _end_others(connection: Connection, acting: Acting, cause: Cause) -> None:
-    revoked = end_sessions(connection, acting.user_id, cause, but=acting.session_id)
-    audit.append_revoking(connection, cause, acting.user_id, revoked)
 
 
 def _check_has_none(found: Overview) -> None:
@@ -182,7 +212,8 @@ def _check_offered(connection: Connection, seal: Seal, user_id: str, secret: str
     )
 
 
-def _store_codes(connection: Connection, user_id: str, codes: list[str]) -> None:
+def store_codes(connection: Connection, user_id: str, codes: list[str]) -> None:
+    """Store a new set of recovery codes; the old ones are void."""
     hashes = [recovery.hash_of(user_id, code) for code in codes]
     people.put_recovery_codes(connection, user_id, hashes)
 

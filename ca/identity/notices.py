@@ -7,6 +7,12 @@ from ca.store.people import User
 _WHAT = {
     "totp:add": "An authenticator app was set up for your account.",
     "totp:remove": "The authenticator app was removed from your account.",
+    "webauthn:add": "A passkey or security key was added to your account.",
+    "webauthn:remove": "A passkey or security key was removed from your account.",
+    "webauthn:counter": (
+        "A key of your account may have been copied. The counter in it did not rise at its last"
+        " use: remove this key unless you know why."
+    ),
     "recovery:renew": "New recovery codes were made for your account. The old ones are void.",
     "recovery:use": "A recovery code was used to log in to your account.",
     "refresh:reuse": (

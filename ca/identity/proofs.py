@@ -10,6 +10,7 @@ from typing import TypedDict
 from sshd_hook.policy import POSSESSION
 
 LOGIN = "sso:"
+KEYS = frozenset({"hwk", "swk"})
 
 
 class ProofFields(TypedDict):
@@ -52,8 +53,12 @@ def auth_time_of(proofs: Iterable[Proof]) -> int | None:
 
 
 def with_proof(proofs: Iterable[Proof], new: Proof) -> Proofs:
-    """`proofs` with `new` in the place of an older one of the same factor."""
-    return (*(proof for proof in proofs if proof.amr != new.amr), new)
+    """`proofs` with `new` in the place of an older one of the same factor.
+
+    A key that was only touched does not take the place of one that verified its person.
+    """
+    kept = (one for one in proofs if one.amr != new.amr or (one.verified and not new.verified))
+    return (*kept, new)
 
 
 def since(proofs: Iterable[Proof], moment: int) -> Proofs:

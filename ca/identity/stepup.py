@@ -3,20 +3,21 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from ca.identity.proofs import Proof, Proofs, amr_of, auth_time_of, since
+from ca.identity.proofs import KEYS, Proofs, amr_of, since
+from sshd_hook.policy import POSSESSION
 
 FRESH = 600  # seconds: how recent a login must be to change what one logs in with
-CODES = frozenset({"otp", "recovery"})
-LOCAL = frozenset({"pwd", "otp", "mfa"})
+SECOND = KEYS | {"otp"}
+LOCAL = SECOND | {"pwd", "mfa"}
 """Values that a login here can show."""
 
 
 class Step(Enum):
     """What comes next in a login."""
 
-    PASSWORD = auto()
-    CODE = auto()
-    ENROL = auto()  # a second factor is asked for, and the account has none
+    PASSWORD = auto()  # or a key that verifies its person, which is a whole login
+    SECOND = auto()
+    ENROL = auto()  # a second factor is asked for, and the account has none such
     UNMET = auto()  # a way to log in is asked for that is not to be had here
     DONE = auto()
 
@@ -33,38 +34,61 @@ class Ask:
         return since(proofs, self.since)
 
 
-def next_step(ask: Ask, proofs: Proofs, totp_since: int | None) -> Step:
-    """The next step of a login that has shown `proofs`.
+@dataclass(frozen=True)
+class Second:
+    """The second factors of an account: which kinds it has, and since when the oldest of them."""
 
-    `totp_since` is when the account's authenticator application was confirmed, None without one.
-    Whoever has one is asked for its code in every login: a stolen password is not enough.
+    kinds: frozenset[str] = frozenset()  # of SECOND
+    since: int | None = None
+
+
+NONE = Second()
+
+
+def next_step(ask: Ask, proofs: Proofs, second: Second) -> Step:
+    """The next step of a login that has shown `proofs`, of an account with `second`.
+
+    Whoever has a second factor is asked for one in every login: a stolen password is not enough.
     """
     counted = ask.counted(proofs)
+    shown = amr_of(counted)
     if not ask.amr <= LOCAL:
         return Step.UNMET
-    password = next((proof for proof in counted if proof.amr == "pwd"), None)
-    if password is None or not _may_join(password, totp_since):
+    if not (_has_password(counted, second) or (_is_whole(counted) and "pwd" not in ask.amr)):
         return Step.PASSWORD
-    if any(proof.amr in CODES for proof in counted) and "otp" not in ask.amr:
-        return Step.DONE
-    if totp_since is None:
-        return Step.DONE if ask.amr <= {"pwd"} else Step.ENROL
-    return Step.DONE if any(proof.amr == "otp" for proof in counted) else Step.CODE
+    if not second.kinds:
+        return Step.DONE if ask.amr <= shown else Step.ENROL
+    missing = (ask.amr & SECOND) - shown
+    if missing:
+        return Step.SECOND if missing <= second.kinds else Step.ENROL
+    return Step.SECOND if POSSESSION.isdisjoint(shown) else Step.DONE
+
+
+def choices(ask: Ask, proofs: Proofs, second: Second) -> frozenset[str]:
+    """Which of the account's second factors the step SECOND takes."""
+    missing = (ask.amr & SECOND) - amr_of(ask.counted(proofs))
+    return missing or second.kinds
 
 
 def may_change_factors(proofs: Proofs, now: int, *, has_second_factor: bool) -> bool:
     """Whether a login may add, change or remove what its person logs in with.
 
-    It must be recent, and show two kinds of factor once the account has them: a stolen password
-    must not be enough to make `mfa`.
+    What was proved recently counts, and must show two kinds of factor once the account has them:
+    a stolen password must not be enough to make `mfa`.
     """
-    auth_time = auth_time_of(proofs)
-    if auth_time is None or now - auth_time > FRESH:
+    recent = since(proofs, now - FRESH)
+    if not recent:
         return False
-    return not has_second_factor or "mfa" in amr_of(proofs)
+    return not has_second_factor or "mfa" in amr_of(recent)
 
 
-def _may_join(password: Proof, totp_since: int | None) -> bool:
-    # Who stole a session could set up an application of their own in it, and step up with that.
-    # So the password has to be proved again after it was set up.
-    return totp_since is None or password.at >= totp_since
+def _is_whole(proofs: Proofs) -> bool:
+    """Whether a key among them verified its person: both kinds of factor in one."""
+    return any(proof.amr in KEYS and proof.verified for proof in proofs)
+
+
+def _has_password(proofs: Proofs, second: Second) -> bool:
+    # Who stole a session could set up a second factor of their own in it, and step up with that.
+    # So the password has to be proved again after the first one was set up.
+    password = next((proof for proof in proofs if proof.amr == "pwd"), None)
+    return password is not None and (second.since is None or password.at >= second.since)

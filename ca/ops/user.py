@@ -14,6 +14,7 @@ from ca.ops.options import data_option
 from ca.store import directory
 from ca.store.engine import reading
 from ca.store.people import find_totp, password_hash
+from ca.store.webauthn import keys_of
 
 MAX_FILE = 8192  # bytes
 
@@ -65,6 +66,7 @@ def list_users(data: Path, *, as_json: bool) -> None:
                 "id": one.id,
                 "password": password_hash(connection, one.id) is not None,
                 "application": find_totp(connection, one.id) is not None,
+                "keys": len(keys_of(connection, one.id)),
                 "disabled": one.disabled,
             }
             for one in directory.all_users(connection)
@@ -73,7 +75,7 @@ def list_users(data: Path, *, as_json: bool) -> None:
         click.echo(json.dumps(found, indent=2))
         return
     for fields in found:
-        has = [word for word in ("password", "application", "disabled") if fields[word]]
+        has = [word for word in ("password", "application", "keys", "disabled") if fields[word]]
         click.echo(f"{fields['username']}  {fields['name']}  {', '.join(has) or 'no password'}")
 
 
@@ -120,7 +122,7 @@ def enable(name: str, data: Path) -> None:
 @click.argument("name")
 @data_option
 def forget_factors(name: str, data: Path) -> None:
-    """Forget the authenticator application and recovery codes of NAME, who has lost them.
+    """Forget the authenticator application, keys and recovery codes of NAME, who has lost them.
 
     Be sure that it is NAME who asks: from now on the password alone is the login.
 

@@ -172,6 +172,18 @@ def requirement_of(
     return Requirement(tuple(amr), max_age, None if networks is None else tuple(networks), device)
 
 
+def requiring_mfa(connection: Connection, user_id: str) -> list[str]:
+    """The names of the organizations of this member that require `mfa` for all that is theirs."""
+    members, organizations, asked = tables.members, tables.organizations, tables.requirements
+    rows = connection.execute(
+        select(organizations.c.name, asked.c.amr)
+        .join(members, members.c.organization_id == organizations.c.id)
+        .join(asked, asked.c.subject == organizations.c.id)
+        .where(members.c.user_id == user_id)
+    )
+    return sorted(row.name for row in rows if "mfa" in row.amr)
+
+
 # --- people and projects --------------------------------------------------------------------
 
 

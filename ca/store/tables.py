@@ -80,6 +80,43 @@ recovery_codes = Table(
     Column("used_at", BigInteger),
 )
 
+# What a person is called by their passkeys: random, and the same for all of them.
+webauthn_handles = Table(
+    "webauthn_handles",
+    metadata,
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("handle", LargeBinary, nullable=False, unique=True),
+)
+
+# Passkeys and security keys. `public_key` is a COSE key (RFC 9052); `counter_fell_at` is when
+# the signature counter last failed to rise, so that the key may have been copied.
+webauthn_keys = Table(
+    "webauthn_keys",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("credential_id", LargeBinary, nullable=False, unique=True),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("sign_count", BigInteger, nullable=False),
+    Column("backup_eligible", Boolean, nullable=False),
+    Column("backed_up", Boolean, nullable=False),
+    Column("transports", JSON, nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+    Column("counter_fell_at", BigInteger),
+    Index(None, "user_id"),
+)
+
+# Challenges that were answered. They are issued sealed and are not kept before that, so that
+# whoever opens the login page fills nothing up.
+webauthn_challenges = Table(
+    "webauthn_challenges",
+    metadata,
+    Column("challenge_hash", HASH, primary_key=True),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
 # Attempts in a row that no whole login followed, over all factors, sessions and addresses.
 # `subject` is a user's id, or the SHA-256 of a name that nobody has: both must look alike.
 attempts = Table(
