@@ -27,7 +27,7 @@ SERVICE = "p000000000499-main--app19"
 LOOK_EVERY = 0.005  # seconds
 PATIENCE = 30  # seconds
 # So that changes fall on every moment of the CA's and the agent's own rhythms.
-PAUSES = (0.11, 0.53, 0.29, 0.77, 0.41)
+PAUSES = (0.11, 0.43, 0.23, 0.61, 0.31)
 
 
 def main(data: str, count: int) -> None:
