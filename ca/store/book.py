@@ -1,5 +1,6 @@
 """Recording certificates, on the driver: see `ca.issuance.writer`."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,5 +77,8 @@ class Book:
         self._pooled.close()
 
     def discard(self) -> None:
-        """Drop the connection, which undoes what was not committed."""
+        """Drop the connection, and what was not committed."""
+        # Closed alone, SQLite's would keep its lock for as long as an error still knows the cursor.
+        with contextlib.suppress(Exception):
+            self._pooled.rollback()
         self._pooled.invalidate()
