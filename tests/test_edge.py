@@ -88,11 +88,11 @@ def test_those_who_ask_together_are_each_told_of_their_own_session(services: Ser
     alice, bob, carol = (add_session(services, name) for name in ("alice", "bob", "carol"))
     now = int(time.time())
     asked = [
-        (alice.sid, "j", now),
-        (bob.sid, "revoked", now),
-        (str(uuid.uuid4()), "j", now),
-        (carol.sid, "j", now + DAY),
-        (carol.sid, "j", now),
+        (alice.sid, "j", "", now),
+        (bob.sid, "revoked", "", now),
+        (str(uuid.uuid4()), "j", "", now),
+        (carol.sid, "j", "", now + DAY),
+        (carol.sid, "j", "", now),
     ]
     with writing(services.engine) as connection:
         connection.execute(
@@ -117,13 +117,13 @@ def test_what_fails_for_those_who_ask_together_fails_for_each(services: Services
         connection.execute(text("ALTER TABLE grant_sessions RENAME TO elsewhere"))
 
     async def together() -> list[object]:
-        asked = (entitlements.find("s", "j", 0) for _ in range(3))
+        asked = (entitlements.find("s", "j", "", 0) for _ in range(3))
         return await asyncio.gather(*asked, return_exceptions=True)
 
     try:
         assert [isinstance(one, Exception) for one in asyncio.run(together())] == [True] * 3
         with writing(services.engine) as connection:
             connection.execute(text("ALTER TABLE elsewhere RENAME TO grant_sessions"))
-        assert asyncio.run(entitlements.find("s", "j", 0)) is None
+        assert asyncio.run(entitlements.find("s", "j", "", 0)) is None
     finally:
         entitlements.close()

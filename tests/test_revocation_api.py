@@ -111,7 +111,9 @@ def test_a_key_by_its_fingerprint(services: Services, tmp_path: Path) -> None:
         )
 
     assert [revoke_it(), revoke_it()] == [True, False]
-    lines["issued_later"] = issue(services, alice, key=stolen)
+    refused = post(services, token_of(services, alice), key=stolen)
+    assert (refused.status_code, refused.json()["error"]) == (403, "access_denied")
+    assert "This key was revoked" in refused.json()["error_description"]
     assert verdicts(services, tmp_path, **lines) == lines.keys() - {"another_key"}
     assert last_record(services.engine)[:2] == ("key:revoke", "operator olga")
 

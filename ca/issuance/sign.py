@@ -4,6 +4,7 @@ Nothing reaches a CA key but through `authorize`, and no certificate leaves with
 was on the disk before it was signed. There is no transaction open while a key signs.
 """
 
+import hashlib
 import os
 import time
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def authorize(caller: Bearer | Host, entitlement: Entitlement | None, now: int) 
 
     Raises:
         NotAuthenticated: the session behind the token has ended, or is not its user's.
-        Denied: it is a session, or a host, that certificates are not for.
+        Denied: it is a session, a key, or a host that certificates are not for.
     """
     if isinstance(caller, Host):
         if not caller.names:
@@ -70,6 +71,8 @@ def authorize(caller: Bearer | Host, entitlement: Entitlement | None, now: int) 
         return Authorization(caller, "", ())
     if entitlement is None or entitlement.session.user.id != caller.user_id:
         raise NotAuthenticated(SESSION_ENDED)
+    if entitlement.key_revoked:
+        raise Denied("This key was revoked. Log in anew, which makes another: amrgate login -f.")
     session = entitlement.session
     if session.auth_time is None:
         raise Denied("This session does not say when its holder logged in.")
@@ -106,7 +109,8 @@ class Issuer:
             InvalidRequest: the lifetime makes no sense.
             Unavailable: it could not be recorded or signed. There is no certificate.
         """
-        entitlement = await self._entitlements.find(bearer.sid, bearer.jti, now)
+        fingerprint = hashlib.sha256(public_key).hexdigest()
+        entitlement = await self._entitlements.find(bearer.sid, bearer.jti, fingerprint, now)
         authorization = authorize(bearer, entitlement, now)
         granted = draft.lifetime(lifetime, authorization.limits)
         intent = self._prepare(authorization, public_key, granted, now)

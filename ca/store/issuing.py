@@ -22,18 +22,20 @@ from starlette.concurrency import run_in_threadpool
 from ca.store.direct import Statement
 from ca.store.engine import reading
 from ca.store.sessions import GrantSession, live_session_query, session_of
-from ca.store.tables import members, organizations, users
+from ca.store.tables import members, organizations, revoked_keys, users
 
 
 @dataclass(frozen=True)
 class Entitlement:
     """A live session, and the least certificate lifetime that its person's organizations allow.
 
-    `lifetime` is in seconds, None where none of them says.
+    `lifetime` is in seconds, None where none of them says. `key_revoked` is of the key that was
+    asked about.
     """
 
     session: GrantSession
     lifetime: int | None
+    key_revoked: bool
 
 
 _Values = dict[str, str | int]
@@ -44,9 +46,14 @@ _LIFETIME = (
     .where(members.c.user_id == users.c.id)
     .scalar_subquery()
 )
+_KEY_REVOKED = (
+    select(revoked_keys.c.fingerprint)
+    .where(revoked_keys.c.fingerprint == bindparam("fingerprint", type_=String))
+    .exists()
+)
 _QUERY: Select[*tuple[Any, ...]] = live_session_query(
     *_PARAMETERS, bindparam("jti", type_=String)
-).add_columns(_LIFETIME.label("lifetime"))
+).add_columns(_LIFETIME.label("lifetime"), _KEY_REVOKED.label("key_revoked"))
 _NAMES = tuple(_QUERY.selected_columns.keys())
 
 
@@ -65,9 +72,17 @@ class Entitlements:
         self._statement = Statement(engine, _QUERY)
         self._asked: list[tuple[_Values, asyncio.Future[Entitlement | None]]] = []
 
-    async def find(self, sid: str, jti: str, now: int) -> Entitlement | None:
-        """The entitlement of the session `sid`, if it still counts and so does the token `jti`."""
-        values: _Values = {"sid": sid, "now": now, "jti": jti}
+    async def find(self, sid: str, jti: str, fingerprint: str, now: int) -> Entitlement | None:
+        """The entitlement of the session `sid`, if it still counts and so does the token `jti`.
+
+        `fingerprint` is the SHA-256 of the key to be certified, in hex.
+        """
+        values: _Values = {
+            "sid": sid,
+            "now": now,
+            "jti": jti,
+            "fingerprint": fingerprint,
+        }
         if self._pooled is None:
             return await run_in_threadpool(self._ask, values)
         loop = asyncio.get_running_loop()
@@ -120,4 +135,4 @@ def _named(fields: Sequence[Any]) -> SimpleNamespace:
 
 
 def _entitlement(row: Any) -> Entitlement:
-    return Entitlement(session_of(row), row.lifetime)
+    return Entitlement(session_of(row), row.lifetime, bool(row.key_revoked))
