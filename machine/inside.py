@@ -64,10 +64,12 @@ def mount(*arguments: str) -> None:
 
 def lay_out(checkout: str) -> None:
     """Put private files where services write, and make the rest read-only."""
+    opened = os.open(checkout, os.O_PATH)  # it may be where the stage hides it
     if os.stat("/").st_uid == 0:  # noqa: PTH116
-        layer(checkout)
+        layer(opened)
     else:
-        copy(checkout)
+        copy(opened)
+    os.close(opened)
     for path, mode in FRESH.items():
         mount("-t", "tmpfs", "-o", f"mode={mode}", "machine", path)
     Path(CHECKOUT).mkdir()
@@ -78,7 +80,7 @@ def lay_out(checkout: str) -> None:
         Path(path).mkdir(parents=True)
 
 
-def layer(checkout: str) -> None:
+def layer(checkout: int) -> None:
     """Put a private layer over what services write."""
     keep(checkout)
     mount("-o", "remount,bind,ro", "/")
@@ -96,7 +98,7 @@ def layer(checkout: str) -> None:
         )
 
 
-def copy(checkout: str) -> None:
+def copy(checkout: int) -> None:
     """Make a root of our own: in a user namespace the machine's files belong to nobody.
 
     sshd and the hook trust what is root's, and so is every folder above it. What they do not ask
@@ -117,7 +119,7 @@ def copy(checkout: str) -> None:
         mount("--rbind", name, f"{STAGE}{name}")
     subprocess.run(("pivot_root", str(STAGE), str(STAGE / "old")), check=True)
     os.chdir("/")
-    keep(f"/old{checkout}")
+    keep(checkout)
     subprocess.run(("umount", "-l", "/old"), check=True)
     Path("/old").rmdir()
 
@@ -132,11 +134,12 @@ def show(path: Path) -> None:
         mount("--rbind", str(path), str(new))
 
 
-def keep(checkout: str) -> None:
-    """Keep the checkout at hand while the file system is laid out."""
+def keep(checkout: int) -> None:
+    """Keep the checkout, an open folder, at hand while the file system is laid out."""
     mount("-t", "tmpfs", "-o", "mode=0700", "machine", str(STAGE))
     (STAGE / "checkout").mkdir()
-    mount("--rbind", checkout, str(STAGE / "checkout"))
+    source = f"/proc/{os.getpid()}/fd/{checkout}"
+    mount("--no-canonicalize", "--rbind", source, str(STAGE / "checkout"))
 
 
 def lead_imports_here() -> None:

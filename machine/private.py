@@ -8,14 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from machine import needs
-from machine.inside import PERSONS
+from machine import inside, needs
 from machine.needs import MachineError
 from machine.rootless import UserNamespace
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 # Before `-m` and one of our modules, in the machine.
-PYTHON = ("env", "PYTHONPATH=/opt/amrgate", "/opt/amrgate/.venv/bin/python")
+PYTHON = ("env", f"PYTHONPATH={inside.CHECKOUT}", f"{inside.CHECKOUT}/.venv/bin/python")
 UMASK = 0o022  # a machine's own, whatever the person's who starts it
 SECONDS = 60  # for any one command
 
@@ -160,7 +159,7 @@ class PrivateMachine(Machine):
 
 def as_user(user: str, environment: Mapping[str, str]) -> tuple[str, ...]:
     """The words that make a command run as `user` in a login's environment and home."""
-    home = {"root": "/root"}.get(user, f"/home/{user}" if user in PERSONS else "/")
+    home = {"root": "/root"}.get(user, f"/home/{user}" if user in inside.PERSONS else "/")
     settings = [f"{name}={value}" for name, value in environment.items()]
     return (
         *("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--reset-env", "--"),

@@ -55,9 +55,11 @@ def test_the_demo_shows_the_main_job() -> None:
 
 @pytest.mark.xdist_group("machine")
 def test_an_ordinary_user_has_a_private_machine_as_well() -> None:
+    place = "mount -t tmpfs x /mnt; mkdir '/mnt/a b'; mount --rbind /opt/amrgate '/mnt/a b'"
     with PrivateMachine() as machine:  # whose alice is an ordinary user
-        command = ("sh", "-c", 'umask 0002; cd $0; exec "$@"', CHECKOUT)  # as Debian 13 sets it
-        ran = machine.run(*command, PYTHON, "-c", FIRST_STEPS, user="alice")
+        machine.check("sh", "-ec", place)
+        command = ("sh", "-c", 'umask 0002; cd "$0"; exec "$@"', "/mnt/a b")  # as Debian 13 has it
+        ran = machine.run(*command, ".venv/bin/python", "-c", FIRST_STEPS, user="alice")
         left = machine.run("pgrep", "-u", "alice").out
 
     assert ran.status == 0, ran.out + ran.err
