@@ -7,6 +7,7 @@ import random
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from typing import cast
 
 import uvloop
 
@@ -41,8 +42,8 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        # uvloop's are transports by what they do, not by their class.
+        self._transport = cast("asyncio.WriteTransport", transport)
         self._free.append(self)
 
     def send(self, since: float, request: bytes) -> None:
