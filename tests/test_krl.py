@@ -129,7 +129,7 @@ def serials(draw: st.DrawFn) -> frozenset[int]:
 versions = st.integers(0, LARGEST)
 fingerprints = st.sets(st.binary(min_size=32, max_size=32), max_size=3)
 with_a_folder = settings(
-    max_examples=30,
+    max_examples=20,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
