@@ -63,6 +63,7 @@ class Chromium:
         page = self.driver.find_element(By.TAG_NAME, "html")
         self.type(keys + Keys.ENTER)
         self.wait(lambda: _is_gone(page))
+        self.wait(self._is_loaded)
 
     def press(self, text: str) -> None:
         self.tab_to(text)
@@ -86,6 +87,15 @@ class Chromium:
         log: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]  # selenium's
         messages = [str(entry["message"]) for entry in log]
         return [one for one in messages if "responded with a status of 4" not in one]
+
+    def _is_loaded(self) -> bool:
+        from selenium.common.exceptions import WebDriverException
+
+        try:
+            state: str = self.driver.execute_script("return document.readyState")
+        except WebDriverException:  # between two pages
+            return False
+        return state == "complete"
 
     def wait(self, condition: Any) -> None:
         WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(lambda _: condition())
