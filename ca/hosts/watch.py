@@ -58,8 +58,10 @@ class Watch(Generic[Version]):
             self._waiting -= 1
 
     async def _follow(self) -> None:
-        while self._waiting:
+        while True:
             await asyncio.sleep(INTERVAL)
+            if not self._waiting:  # and so no question is on its way when the service stops
+                return
             try:
                 await self._ask()
             except SQLAlchemyError as error:
