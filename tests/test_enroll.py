@@ -256,7 +256,8 @@ def certificate(host: Host, name: str, issuer: str = "") -> str:
     path = f"/root/{name}"
     by = ("-CA", f"/root/{issuer}.pem", "-CAkey", f"/root/{issuer}.pem") if issuer else ()
     words = ("-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-days", "2")
-    ext = ("-addext", f"subjectAltName=DNS:{name}")
+    usage = "digitalSignature" if issuer else "keyCertSign"  # Python 3.13 wants a CA to say it
+    ext = ("-addext", f"subjectAltName=DNS:{name}", "-addext", f"keyUsage={usage}")
     out = ("-keyout", f"{path}.key", "-out", f"{path}.crt")
     host.machine.check("openssl", "req", "-x509", *words, *ext, *by, *out)
     host.machine.check("sh", "-c", f"cat {path}.crt {path}.key > {path}.pem")
