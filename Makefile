@@ -16,7 +16,7 @@ fuzz: setup ## break certificates at random until stopped, or for SECONDS=60
 	@.venv/bin/python -m tests.fuzz $(SECONDS)
 
 mutation: setup ## break the deciding modules line by line and see that the tests notice
-	@.venv/bin/mutmut run && .venv/bin/mutmut results
+	@.venv/bin/mutmut run && .venv/bin/mutmut results && .venv/bin/python -m tests.mutate_programs
 
 serve: setup ## a development server with the data of examples/
 	@.venv/bin/python -m demo.serve
