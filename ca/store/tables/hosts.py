@@ -1,0 +1,35 @@
+"""The SSH hosts, and how they join."""
+
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, LargeBinary, String, Table
+
+from ca.store.tables.base import HASH, ID, metadata
+
+# A host is in the directory before it joins: until then it has no token and no key. `names` are
+# those that its host certificates hold, `name` among them.
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("names", JSON, nullable=False),
+    Column("token_hash", HASH, unique=True),
+    Column("public_key", LargeBinary),  # of the agent
+    Column("joined_at", BigInteger),
+    Column("seen_at", BigInteger),
+    Column("acknowledged_version", BigInteger, nullable=False, server_default="0"),
+    Column("acknowledged_digest", HASH, nullable=False, server_default=""),
+    Column("built_version", BigInteger, nullable=False, server_default="0"),
+    Column("built_digest", HASH, nullable=False, server_default=""),
+    Column("built_content", HASH, nullable=False, server_default=""),
+)
+
+join_tokens = Table(
+    "join_tokens",
+    metadata,
+    Column("token_hash", HASH, primary_key=True),
+    Column("host_id", ID, ForeignKey("hosts.id", ondelete="CASCADE"), nullable=False),
+    Column("names", JSON, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+    Index(None, "host_id"),
+)
