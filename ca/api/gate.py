@@ -1,20 +1,23 @@
 """The gate of the API: who asks, and whether their login opens what they ask for."""
 
 import time
+from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import Depends, Request
 from sqlalchemy import Connection
 
-from ca.directory import read
+from ca.directory import projects, read
 from ca.directory.access import Caller, require
+from ca.directory.projects import ProjectView
 from ca.directory.read import OrganizationView
 from ca.errors import Denied, NotAuthenticated, NotFound
 from ca.oauth.tokens import verify_access_token
 from ca.services import Given
 from ca.store.engine import reading
+from ca.store.projects import Environment, find_environment
 from ca.store.sessions import live_session
-from sshd_hook.policy import VIEWER, Access, decide
+from sshd_hook.policy import VIEWER, Access, Requirement, decide
 
 SCHEME = "bearer "
 NOWHERE = "0.0.0.0"  # noqa: S104 -- nobody's address: in no network that one could require
@@ -67,9 +70,53 @@ def organization(
     if view is None:
         raise missing
     denied = Denied("Your role in this organization does not allow this.")
-    now = int(time.time())
-    for least, otherwise in ((VIEWER, missing), (needed, denied)):
-        access = Access(view.role, least)
-        decision = decide(view.requirement, access, caller.claims, caller.address, now)
-        require(decision, otherwise)
+    _pass(caller, view.requirement, view.role, ((VIEWER, missing), (needed, denied)))
     return view
+
+
+def project(connection: Connection, caller: Caller, project_id: str, needed: int) -> ProjectView:
+    """The project with this id, if role and login open it.
+
+    Raises:
+        NotFound: there is none, or the caller may not know that there is.
+        InsufficientAuthentication: a login that shows more would open it.
+        Denied: the caller may see it, but not do this.
+    """
+    view = projects.project_for(connection, project_id, caller.user.id)
+    missing = NotFound("There is no such project.")
+    if view is None:
+        raise missing
+    denied = Denied("Your role in this project does not allow this.")
+    _pass(caller, view.requirement, view.role, ((VIEWER, missing), (needed, denied)))
+    return view
+
+
+def environment(
+    connection: Connection, caller: Caller, project_id: str, name: str, needed: int
+) -> tuple[ProjectView, Environment]:
+    """A project's environment of this name, if role and login open it.
+
+    Raises:
+        NotFound: there is none, or the caller may not know that there is.
+        InsufficientAuthentication: a login that shows more would open it.
+        Denied: the caller may see it, but not do this.
+    """
+    view = project(connection, caller, project_id, VIEWER)
+    found = find_environment(connection, view.project.id, name)
+    missing = NotFound("There is no such environment.")
+    if found is None:
+        raise missing
+    denied = Denied("Your role on this environment does not allow this.")
+    role = view.role_on(found.type)
+    _pass(caller, view.requirement, role, ((VIEWER, missing), (needed, denied)))
+    return view, found
+
+
+def _pass(
+    caller: Caller, requirement: Requirement, role: int, steps: Iterable[tuple[int, Exception]]
+) -> None:
+    """Ask `decide` for each of `steps`: the role that it needs, and what to raise without it."""
+    now = int(time.time())
+    for needed, otherwise in steps:
+        access = Access(role, needed)
+        require(decide(requirement, access, caller.claims, caller.address, now), otherwise)

@@ -6,13 +6,11 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
-from ca.api import gate
+from ca.api import gate, shapes
 from ca.api.gate import Authenticated
-from ca.api.shapes import moment
 from ca.directory import enforcement
 from ca.services import Given
 from ca.store import directory
-from ca.store.directory import Organization
 from ca.store.engine import reading, writing
 from sshd_hook.policy import ADMIN, VIEWER
 
@@ -40,7 +38,7 @@ def get_organization(
     with reading(services.engine) as connection:
         view = gate.organization(connection, caller, organization_id, VIEWER)
         owner = directory.find_owner(connection, view.organization.id)
-    return _organization(view.organization, owner)
+    return shapes.organization(view.organization, owner)
 
 
 @router.get(ENFORCEMENT)
@@ -79,23 +77,3 @@ def disable_enforcement(organization_id: str, caller: Authenticated, services: G
         view = gate.organization(connection, caller, organization_id, ADMIN)
         after = enforcement.disabled(view.stored)
         enforcement.change(connection, view, caller, after, int(time.time()))
-
-
-def _organization(organization: Organization, owner: str | None) -> dict[str, Any]:
-    here = f"/organizations/{organization.id}"
-    links = {"self": here, "mfa-enforcement": f"{here}/mfa-enforcement"}
-    return {
-        "id": organization.id,
-        "type": "flexible",
-        "name": organization.name,
-        "label": organization.label,
-        "namespace": "",
-        **({"owner_id": owner} if owner else {}),
-        "country": "",
-        "vendor": "",
-        "status": "active",
-        "capabilities": [],
-        "created_at": moment(organization.created_at),
-        "updated_at": moment(organization.created_at),
-        "_links": {name: {"href": href} for name, href in links.items()},
-    }

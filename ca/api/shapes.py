@@ -1,8 +1,32 @@
 """How existing clients expect things to look. What makes no sense here is null, empty or false."""
 
 from datetime import UTC, datetime
+from typing import Any
+
+from ca.store.directory import Organization
 
 
 def moment(seconds: int) -> str:
     """A time as text (RFC 3339)."""
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def organization(organization: Organization, owner: str | None) -> dict[str, Any]:
+    """An organization; `owner` is the id of its owner."""
+    here = f"/organizations/{organization.id}"
+    links = {"self": here, "mfa-enforcement": f"{here}/mfa-enforcement"}
+    return {
+        "id": organization.id,
+        "type": "flexible",
+        "name": organization.name,
+        "label": organization.label,
+        "namespace": "",
+        **({"owner_id": owner} if owner else {}),
+        "country": "",
+        "vendor": "",
+        "status": "active",
+        "capabilities": [],
+        "created_at": moment(organization.created_at),
+        "updated_at": moment(organization.created_at),
+        "_links": {name: {"href": href} for name, href in links.items()},
+    }

@@ -10,9 +10,9 @@ from ca.errors import NotFound
 from ca.identity import factors
 from ca.services import Given
 from ca.store import directory
-from ca.store.directory import Project
 from ca.store.engine import reading
 from ca.store.people import User
+from ca.store.projects import Project, projects_of
 
 router = APIRouter(tags=["Users"])
 UNKNOWN_COUNTRY = "ZZ"  # ISO 3166 leaves it to its users
@@ -37,7 +37,7 @@ def get_current_user_deprecated(caller: Authenticated, services: Given) -> dict[
     """The caller, in an older shape, with the projects they may reach some of."""
     user = caller.user
     with reading(services.engine) as connection:
-        projects = directory.projects_of(connection, user.id)
+        projects = projects_of(connection, user.id)
     return {
         "id": user.id,
         "uuid": user.id,

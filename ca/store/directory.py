@@ -184,16 +184,7 @@ def requiring_mfa(connection: Connection, user_id: str) -> list[str]:
     return sorted(row.name for row in rows if "mfa" in row.amr)
 
 
-# --- people and projects --------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Project:
-    """What is shown of a project to those who may reach some of it."""
-
-    id: str
-    title: str
-    created_at: int
+# --- people ---------------------------------------------------------------------------------
 
 
 def user_created_at(connection: Connection, user_id: str) -> int:
@@ -229,17 +220,3 @@ def left_without_admin(connection: Connection, user_id: str) -> list[str]:
     )
     rows = connection.execute(select(organizations.c.name).where(organizations.c.id.in_(alone)))
     return sorted(row.name for row in rows)
-
-
-def projects_of(connection: Connection, user_id: str) -> list[Project]:
-    """The projects in which somebody has a role."""
-    columns = tables.projects.c
-    reached = select(tables.project_access.c.project_id).where(
-        tables.project_access.c.user_id == user_id
-    )
-    rows = connection.execute(
-        select(columns.id, columns.title, columns.created_at)
-        .where(columns.id.in_(reached))
-        .order_by(columns.id)
-    )
-    return [Project(*row) for row in rows]
