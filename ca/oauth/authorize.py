@@ -1,7 +1,8 @@
 """The authorization endpoint: what a client asks, checked; and the code that answers it."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from urllib.parse import urlencode
 
 from sqlalchemy import Engine
@@ -11,20 +12,16 @@ from ca.errors import CAError, InvalidRequest
 from ca.identity.sessions import hash_of, new_secret
 from ca.identity.stepup import Ask
 from ca.oauth.clients import is_redirect
+from ca.oauth.wishes import read_wish
 from ca.settings import Settings
 from ca.store import oauth as store
 from ca.store.engine import writing
 from ca.store.sessions import BrowserSession
-from sshd_hook.names import is_slug
 
 CODE_LIFETIME = 60  # seconds
 MAX_STATE = 512  # characters
-MAX_AGE_DIGITS = 8
-SCOPES = ("offline_access",)
 
-# What is asked of a login; the answer of a client that asks for others would never come.
-METHODS = frozenset({"pwd", "otp", "hwk", "swk", "mfa", "recovery"})
-PROMPTS = frozenset({"none", "login", "consent", "select_account"})
+PROMPTS = ("none", "login", "consent", "select_account")
 BEGIN_ANEW = frozenset({"login", "select_account"})
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # SHA-256 in base64url (RFC 7636, section 4.2)
@@ -36,6 +33,18 @@ class Returned(CAError):
     def __init__(self, location: str, message: str) -> None:
         super().__init__(message)
         self.location = location
+
+
+class UnsupportedResponseType(InvalidRequest):
+    """Another way of OAuth than by a code."""
+
+    code = "unsupported_response_type"
+
+
+class InteractionRequired(InvalidRequest):
+    """The client wants no page to be shown, and there has to be one."""
+
+    code = "interaction_required"
 
 
 @dataclass(frozen=True)
@@ -59,9 +68,8 @@ class Request:
         return Ask(frozenset(self.amr), since)
 
     def answer(self, issuer: str, **parameters: str) -> str:
-        """Where to send the browser back to, with whose answer it is (RFC 9207)."""
-        state = {"state": self.state} if self.state else {}
-        return f"{self.redirect_uri}?{urlencode({**parameters, **state, 'iss': issuer})}"
+        """Where to send the browser back to, with whose answer it is."""
+        return _way_back(self.redirect_uri, self.state, issuer, parameters)
 
 
 def read_request(settings: Settings, fields: dict[str, str], now: int) -> Request:
@@ -81,23 +89,22 @@ def read_request(settings: Settings, fields: dict[str, str], now: int) -> Reques
     state = fields.get("state", "")
     if len(state) > MAX_STATE or not state.isascii() or not state.isprintable():
         raise InvalidRequest("The client's state is too long, or not plain text.")
-    request = Request(
+    try:
+        _check(fields)
+        wish = read_wish(fields)
+    except InvalidRequest as fault:
+        told = {"error": fault.code, "error_description": fault.message}
+        location = _way_back(redirect_uri, state, settings.issuer, told)
+        raise Returned(location, fault.message) from fault
+    return Request(
         client_id=fields["client_id"],
         redirect_uri=redirect_uri,
         state=state,
-        code_challenge=fields.get("code_challenge", ""),
-        scope=" ".join(one for one in SCOPES if one in fields.get("scope", "").split()),
-        amr=tuple(sorted(set(fields.get("amr", "").split()))),
-        max_age=_max_age(fields.get("max_age", "")),
+        code_challenge=fields["code_challenge"],
+        **asdict(wish),
         begin_anew=not BEGIN_ANEW.isdisjoint(fields.get("prompt", "").split()),
         asked_at=now,
     )
-    fault = _fault(request, fields)
-    if fault is not None:
-        code, description = fault
-        location = request.answer(settings.issuer, error=code, error_description=description)
-        raise Returned(location, description)
-    return request
 
 
 def give_code(engine: Engine, request: Request, session: BrowserSession, now: int) -> str:
@@ -126,56 +133,28 @@ def give_code(engine: Engine, request: Request, session: BrowserSession, now: in
     return code
 
 
-def _fault(request: Request, fields: dict[str, str]) -> tuple[str, str] | None:
-    """The first fault that the client may be told, as OAuth's code and in words."""
+def _check(fields: Mapping[str, str]) -> None:
+    """Check how the client wants to be answered.
+
+    Raises:
+        InvalidRequest: the first fault.
+    """
+    if fields.get("response_type") != "code":
+        raise UnsupportedResponseType("Only response_type=code is supported.")
+    if fields.get("code_challenge_method") != "S256":
+        raise InvalidRequest("PKCE is needed: code_challenge_method must be S256.")
+    if not _CHALLENGE.fullmatch(fields.get("code_challenge", "")):
+        raise InvalidRequest("PKCE is needed: code_challenge is missing or not a SHA-256.")
     prompts = frozenset(fields.get("prompt", "").split())
-    faults = (
-        (
-            fields.get("response_type") != "code",
-            "unsupported_response_type",
-            "Only response_type=code is supported.",
-        ),
-        (
-            fields.get("code_challenge_method") != "S256",
-            "invalid_request",
-            "PKCE is needed: code_challenge_method must be S256.",
-        ),
-        (
-            not _CHALLENGE.fullmatch(request.code_challenge),
-            "invalid_request",
-            "PKCE is needed: code_challenge is missing or not a SHA-256.",
-        ),
-        (
-            fields.get("max_age", "") != "" and request.max_age is None,
-            "invalid_request",
-            "max_age must be a whole number of seconds.",
-        ),
-        (
-            not all(value in METHODS or _is_login(value) for value in request.amr),
-            "invalid_request",
-            "amr names a way to log in that is not known.",
-        ),
-        (
-            not prompts <= PROMPTS or ("none" in prompts and len(prompts) > 1),
-            "invalid_request",
-            "prompt must be of login, consent, select_account; or none.",
-        ),
-        # Any page on the web can send a browser here, and any user of this machine may listen
-        # on a loopback port (RFC 8252, section 8.6): only a click gives a code.
-        (
-            "none" in prompts,
-            "interaction_required",
-            "A person has to agree to every login of this client.",
-        ),
-    )
-    return next(((code, words) for is_so, code, words in faults if is_so), None)
+    if not prompts <= set(PROMPTS) or ("none" in prompts and len(prompts) > 1):
+        raise InvalidRequest("prompt must be of login, consent, select_account; or none.")
+    # Any page on the web can send a browser here, and any user of this machine may listen
+    # on a loopback port (RFC 8252, section 8.6): only a click gives a code.
+    if "none" in prompts:
+        raise InteractionRequired("A person has to agree to every login of this client.")
 
 
-def _is_login(value: str) -> bool:
-    return value.startswith("sso:") and is_slug(value[4:])
-
-
-def _max_age(text: str) -> int | None:
-    if not (text.isascii() and text.isdecimal() and len(text) <= MAX_AGE_DIGITS):
-        return None
-    return int(text)
+def _way_back(redirect_uri: str, state: str, issuer: str, parameters: Mapping[str, str]) -> str:
+    """The client's address with an answer, saying whose it is (RFC 9207)."""
+    kept = {"state": state} if state else {}
+    return f"{redirect_uri}?{urlencode({**parameters, **kept, 'iss': issuer})}"
