@@ -85,5 +85,10 @@ def recreate_recovery_codes(caller: Oneself, services: Given) -> dict[str, Any]:
 
 
 def acting_of(caller: Caller) -> Acting:
-    """Who changes something of their own with this token."""
-    return Acting(caller.user.id, caller.session.sid, caller.session.proofs)
+    """Who changes something of their own with this token.
+
+    Where an API token stands for a login, nothing was proved now: it must not make another one.
+    """
+    session = caller.session
+    proofs = () if session.api_token_id else session.proofs
+    return Acting(caller.user.id, session.sid, proofs, session.via)

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from ca import audit
 from ca.errors import Conflict, NotFound
+from ca.identity.token_ends import end_tokens, end_tokens_resting_on
 from ca.store import directory, people, webauthn
 from ca.store.engine import writing
 from ca.store.revocations import Cause
 from ca.store.sessions import end_sessions
+from sshd_hook.policy import POSSESSION
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def disable(engine: Engine, username: str, actor: str, now: int) -> None:
-    """Refuse a user everywhere from now on: their sessions end, and hosts hear of it.
+    """Refuse a user everywhere from now on: sessions and API tokens end, and hosts hear of it.
 
     Raises:
         NotFound: there is no such user.
@@ -34,7 +36,7 @@ def disable(engine: Engine, username: str, actor: str, now: int) -> None:
             )
         if not user.disabled:
             directory.set_disabled(connection, user.id, now)
-            _end_sessions(connection, user, Cause(now, actor, "user:disable"))
+            _end_all(connection, user, Cause(now, actor, "user:disable"))
             directory.bump(connection, now)
 
 
@@ -64,11 +66,13 @@ def forget_factors(engine: Engine, username: str, actor: str, now: int) -> None:
         people.remove_totp(connection, user.id)
         webauthn.remove_keys(connection, user.id)
         people.remove_recovery_codes(connection, user.id)
-        _end_sessions(connection, user, Cause(now, actor, "factors:forget"))
+        cause = Cause(now, actor, "factors:forget")
+        end_tokens_resting_on(connection, user.id, POSSESSION, cause)
+        _end_sessions(connection, user, cause)
 
 
 def revoke(engine: Engine, username: str, actor: str, now: int) -> list[int]:
-    """End a user's sessions and revoke their certificates; return the serials of these.
+    """End a user's sessions and API tokens, revoke their certificates; return their serials.
 
     They may log in again: `disable` is against that.
 
@@ -77,7 +81,7 @@ def revoke(engine: Engine, username: str, actor: str, now: int) -> list[int]:
     """
     with writing(engine) as connection:
         user = find(connection, username)
-        return _end_sessions(connection, user, Cause(now, actor, "user:revoke"))
+        return _end_all(connection, user, Cause(now, actor, "user:revoke"))
 
 
 def find(connection: Connection, username: str) -> User:
@@ -90,6 +94,11 @@ def find(connection: Connection, username: str) -> User:
     if user is None or user.username != username:
         raise NotFound(f"There is no user {username!a}: see `amrgate-ca user list`.")
     return user
+
+
+def _end_all(connection: Connection, user: User, cause: Cause) -> list[int]:
+    by_tokens = end_tokens(connection, user.id, cause)
+    return sorted(by_tokens + _end_sessions(connection, user, cause))
 
 
 def _end_sessions(connection: Connection, user: User, cause: Cause) -> list[int]:

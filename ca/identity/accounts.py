@@ -6,6 +6,7 @@ from ca import audit
 from ca.errors import NotAuthenticated, NotFound
 from ca.identity import attempts, passwords, recovery, totp
 from ca.identity.proofs import KEYS, Proof
+from ca.identity.token_ends import end_tokens
 from ca.keys import Seal
 from ca.store import people
 from ca.store.engine import reading, writing
@@ -110,7 +111,7 @@ def record_failure(engine: Engine, user_id: str, factor: str) -> None:
 
 
 def set_password(engine: Engine, actor: str, user_id: str, password: str, now: int) -> None:
-    """Give the user a new password; all their sessions end.
+    """Give the user a new password; all their sessions and API tokens end.
 
     Raises:
         InvalidRequest: the password must not be one.
@@ -123,6 +124,7 @@ def set_password(engine: Engine, actor: str, user_id: str, password: str, now: i
             raise NotFound("There is no such user.")
         people.put_password(connection, user_id, argon2, now)
         cause = Cause(now, actor, "password:set")
+        end_tokens(connection, user_id, cause)
         audit.append_revoking(connection, cause, user_id, end_sessions(connection, user_id, cause))
 
 

@@ -15,6 +15,7 @@ from ca.identity import recovery, totp
 from ca.identity.accounts import totp_purpose
 from ca.identity.proofs import Proofs
 from ca.identity.stepup import FRESH, Second, may_change_factors
+from ca.identity.token_ends import end_tokens_resting_on
 from ca.keys import Seal
 from ca.store import directory, people, webauthn
 from ca.store.engine import reading, writing
@@ -42,6 +43,7 @@ class Acting:
     user_id: str
     session_id: str  # of a browser session, or a grant session's `sid`
     proofs: Proofs
+    via: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,9 @@ def confirm_totp(  # noqa: PLR0913 what was offered, and what was typed
             raise Conflict("This application was set up a moment ago.")
         sealed = seal.seal(secret.encode(), totp_purpose(user_id))
         people.add_totp(connection, user_id, sealed, step, now)
-        store_codes(connection, user_id, codes)
-        changed(connection, acting, Cause(now, user_id, "totp:add"))
+        cause = Cause(now, user_id, "totp:add")
+        store_codes(connection, user_id, codes, cause)
+        changed(connection, acting, cause)
     return codes
 
 
@@ -148,7 +151,7 @@ def remove_totp(engine: Engine, acting: Acting, now: int) -> None:
         check_may_change(connection, acting, now)
         if not people.remove_totp(connection, acting.user_id):
             raise NotFound("There is no authenticator application.")
-        removed(connection, acting, Cause(now, acting.user_id, "totp:remove"))
+        removed(connection, acting, "otp", Cause(now, acting.user_id, "totp:remove"))
 
 
 def changed(connection: Connection, acting: Acting, cause: Cause, **detail: str) -> None:
@@ -157,12 +160,14 @@ def changed(connection: Connection, acting: Acting, cause: Cause, **detail: str)
     audit.append_revoking(connection, cause, acting.user_id, revoked, **detail)
 
 
-def removed(connection: Connection, acting: Acting, cause: Cause, **detail: str) -> None:
-    """After a second factor was removed: as `changed`; if none is left, forget recovery codes.
+def removed(connection: Connection, acting: Acting, amr: str, cause: Cause, **detail: str) -> None:
+    """After a second factor that proved `amr` was removed: as `changed`, and end the API tokens
+    that rest on one such; if none is left, forget recovery codes.
 
     Raises:
         Conflict: it was the last one, and an organization requires one.
     """
+    gone = [amr]
     if not overview(connection, acting.user_id).has_second_factor:
         requiring = directory.requiring_mfa(connection, acting.user_id)
         if requiring:
@@ -171,6 +176,8 @@ def removed(connection: Connection, acting: Acting, cause: Cause, **detail: str)
                 f" required by {', '.join(requiring)}. Set up another one first."
             )
         people.remove_recovery_codes(connection, acting.user_id)
+        gone.append("recovery")
+    end_tokens_resting_on(connection, acting.user_id, gone, cause)
     changed(connection, acting, cause, **detail)
 
 
@@ -185,8 +192,9 @@ def renew_recovery_codes(engine: Engine, acting: Acting, now: int) -> list[str]:
     with writing(engine) as connection:
         if not check_may_change(connection, acting, now).has_second_factor:
             raise Conflict("Set up a second factor first.")
-        store_codes(connection, acting.user_id, codes)
-        audit.append(connection, "recovery:renew", acting.user_id, acting.user_id, {})
+        cause = Cause(now, acting.user_id, "recovery:renew")
+        store_codes(connection, acting.user_id, codes, cause)
+        audit.append(connection, cause.event, acting.user_id, acting.user_id, {})
     return codes
 
 
@@ -212,10 +220,11 @@ def _check_offered(connection: Connection, seal: Seal, user_id: str, secret: str
     )
 
 
-def store_codes(connection: Connection, user_id: str, codes: list[str]) -> None:
-    """Store a new set of recovery codes; the old ones are void."""
+def store_codes(connection: Connection, user_id: str, codes: list[str], cause: Cause) -> None:
+    """Store a new set of recovery codes; the old ones are void, and API tokens that rest on one."""
     hashes = [recovery.hash_of(user_id, code) for code in codes]
     people.put_recovery_codes(connection, user_id, hashes)
+    end_tokens_resting_on(connection, user_id, ("recovery",), cause)
 
 
 def _pending_purpose(user_id: str) -> str:

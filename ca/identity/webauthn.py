@@ -234,9 +234,9 @@ def register(  # noqa: PLR0913 what was asked, and what was answered
             raise Conflict(f"You have {MAX_KEYS} keys. Remove one first.")
         if not _spend(connection, challenge, now) or not store.add_key(connection, key):
             raise Conflict("This key is registered already.")
-        if not found.has_second_factor:
-            store_codes(connection, acting.user_id, codes)
         cause = Cause(now, acting.user_id, "webauthn:add")
+        if not found.has_second_factor:
+            store_codes(connection, acting.user_id, codes, cause)
         changed(connection, acting, cause, key=key.id, amr=key.amr)
     return [] if found.has_second_factor else codes
 
@@ -250,10 +250,11 @@ def remove(engine: Engine, acting: Acting, key_id: str, now: int) -> None:
         Conflict: it is the last second factor, and an organization requires one.
     """
     with writing(engine) as connection:
-        check_may_change(connection, acting, now)
-        if not store.remove_key(connection, acting.user_id, key_id):
+        keys = {key.id: key for key in check_may_change(connection, acting, now).keys}
+        if key_id not in keys or not store.remove_key(connection, acting.user_id, key_id):
             raise NotFound("There is no such key.")
-        removed(connection, acting, Cause(now, acting.user_id, "webauthn:remove"), key=key_id)
+        cause = Cause(now, acting.user_id, "webauthn:remove")
+        removed(connection, acting, keys[key_id].amr, cause, key=key_id)
 
 
 def _name(typed: str) -> str:

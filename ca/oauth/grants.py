@@ -36,10 +36,10 @@ class Server:
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a client gets."""
+    """What a client gets. There is no refresh token for what can be exchanged again."""
 
     session: GrantSession
-    refresh_token: str
+    refresh_token: str | None = None
 
     def answer(self, server: Server, now: int) -> dict[str, str | int]:
         """The body of the token endpoint's answer (RFC 6749, section 5.1)."""
@@ -48,7 +48,7 @@ class Tokens:
             "access_token": issue_access_token(server.key, issuer, self.session, now),
             "token_type": "Bearer",
             "expires_in": LIFETIME,
-            "refresh_token": self.refresh_token,
+            **({"refresh_token": self.refresh_token} if self.refresh_token else {}),
             "scope": self.session.scope,
         }
 

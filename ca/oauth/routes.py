@@ -10,6 +10,7 @@ from ca.console.browser import session_of
 from ca.console.edge import PageRoute
 from ca.errors import InvalidRequest
 from ca.oauth import clients, metadata, tokens
+from ca.oauth.api_token import exchange_api_token
 from ca.oauth.authorize import Returned, read_request
 from ca.oauth.forms import Form, fields
 from ca.oauth.grants import Server
@@ -52,7 +53,7 @@ router.include_router(pages)
 
 @router.post("/oauth2/token")
 def token(services: Given, request: Request, form: Form) -> dict[str, str | int]:
-    """Gives tokens for a code or a refresh token."""
+    """Gives tokens for a code, a refresh token or an API token."""
     now = int(time.time())
     server = _server(services)
     client_id = _client(services, request, form)
@@ -61,8 +62,12 @@ def token(services: Given, request: Request, form: Form) -> dict[str, str | int]
             given = exchange_code(server, client_id, form, now)
         case "refresh_token":
             given = refresh(server, client_id, form.get("refresh_token", ""), now)
+        case "api_token":
+            given = exchange_api_token(server, client_id, form.get("api_token", ""), now)
         case _:
-            raise UnsupportedGrant("grant_type must be authorization_code or refresh_token.")
+            raise UnsupportedGrant(
+                "grant_type must be authorization_code, refresh_token or api_token."
+            )
     return given.answer(server, now)
 
 

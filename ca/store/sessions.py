@@ -8,7 +8,13 @@ from sqlalchemy import ColumnElement, Connection, Select, insert, select, update
 from ca.identity.proofs import Proofs, amr_of, auth_time_of, from_fields, to_fields
 from ca.store.people import USER_COLUMNS, User, user_of
 from ca.store.revocations import Cause, revoke_sessions
-from ca.store.tables import browser_sessions, grant_sessions, revoked_access_tokens, users
+from ca.store.tables import (
+    api_tokens,
+    browser_sessions,
+    grant_sessions,
+    revoked_access_tokens,
+    users,
+)
 
 BROWSER_IDLE = 3600  # seconds (NIST SP 800-63B-4, AAL2)
 BROWSER_LIFETIME = 86400  # seconds, likewise
@@ -30,7 +36,10 @@ class BrowserSession:
 
 @dataclass(frozen=True)
 class GrantSession:
-    """What a token stands for; `handle` is how certificates name it."""
+    """What a token stands for; `handle` is how certificates name it.
+
+    `api_token_id` is the API token that it was begun with, and `token_made_at` when that was made.
+    """
 
     sid: str
     handle: str
@@ -41,6 +50,8 @@ class GrantSession:
     proofs: Proofs
     via: str
     expires_at: int
+    api_token_id: str | None = None
+    token_made_at: int | None = None
 
     @property
     def amr(self) -> frozenset[str]:
@@ -49,8 +60,8 @@ class GrantSession:
 
     @property
     def auth_time(self) -> int | None:
-        """When the oldest of the factors was proved."""
-        return auth_time_of(self.proofs)
+        """When the oldest of the factors was proved; a service user's, when its token was made."""
+        return auth_time_of(self.proofs) if self.proofs else self.token_made_at
 
 
 # --- a browser's ----------------------------------------------------------------------------
@@ -123,6 +134,13 @@ def is_live_browser_session(connection: Connection, session_id: str, now: int) -
     return row is not None
 
 
+def is_live(connection: Connection, session_id: str, now: int) -> bool:
+    """Whether the browser session with this id, or the grant session with this `sid`, counts."""
+    if is_live_browser_session(connection, session_id, now):
+        return True
+    return live_session(connection, session_id, now, jti=None) is not None
+
+
 def touch_browser_session(connection: Connection, session: BrowserSession, now: int) -> None:
     """Note that the session is used."""
     connection.execute(
@@ -172,6 +190,7 @@ def add_grant_session(connection: Connection, session: GrantSession, now: int) -
             created_at=now,
             seen_at=now,
             expires_at=session.expires_at,
+            api_token_id=session.api_token_id,
         )
     )
 
@@ -195,6 +214,9 @@ def live_session_query(
     jti: str | ColumnElement[str] | None,
 ) -> Select[*tuple[Any, ...]]:
     """What `live_session` asks; with bound parameters, to be compiled once and asked often."""
+    made_at = select(api_tokens.c.created_at).where(
+        api_tokens.c.id == grant_sessions.c.api_token_id
+    )
     query = (
         select(
             grant_sessions.c.sid,
@@ -205,6 +227,8 @@ def live_session_query(
             grant_sessions.c.proofs,
             grant_sessions.c.via,
             grant_sessions.c.expires_at,
+            grant_sessions.c.api_token_id,
+            made_at.scalar_subquery().label("token_made_at"),
             *USER_COLUMNS,
         )
         .join(users, users.c.id == grant_sessions.c.user_id)
@@ -289,4 +313,6 @@ def session_of(row: Any) -> GrantSession:
         proofs=from_fields(row.proofs),
         via=row.via,
         expires_at=row.expires_at,
+        api_token_id=row.api_token_id,
+        token_made_at=row.token_made_at,
     )
