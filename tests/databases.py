@@ -7,11 +7,14 @@ import shutil
 import subprocess
 import tempfile
 import uuid
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 
 from ca.store import schema
 from ca.store.engine import open_engine
@@ -45,27 +48,74 @@ def postgresql() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="session")
+def postgresql_with_tables(postgresql: Path) -> Iterator[str]:
+    """The name of a database with the tables: copying it is quicker than making them."""
+    with new_postgresql(postgresql, "template0") as url:
+        _lay_out(url)
+        name = make_url(url).database
+        assert name
+        yield name
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The SQLAlchemy URL of a new, empty database, once of each kind."""
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The SQLAlchemy URL of a new database without tables, once of each kind."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/ca.sqlite"
         return
-    folder: Path = request.getfixturevalue("postgresql")
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(_conninfo(folder), autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
-        yield f"postgresql+psycopg://postgres@/{name}?host={folder}"
-        server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with new_postgresql(request.getfixturevalue("postgresql"), "template0") as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The SQLAlchemy URL of a new database with the service's tables, once of each kind."""
+    if request.param == "sqlite":
+        yield new_sqlite(tmp_path)
+        return
+    template: str = request.getfixturevalue("postgresql_with_tables")
+    with new_postgresql(request.getfixturevalue("postgresql"), template) as url:
+        yield url
+
+
+def new_sqlite(folder: Path) -> str:
+    """The URL of a new SQLite database in `folder`, with the service's tables."""
+    path = folder / "ca.sqlite"
+    path.write_bytes(_sqlite_with_tables())
+    return f"sqlite:///{path}"
+
+
+@cache
+def _sqlite_with_tables() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "ca.sqlite")
+        _lay_out(f"sqlite:///{path}")
+        return path.read_bytes()
+
+
+def _lay_out(url: str) -> None:
+    engine = open_engine(url)
+    schema.upgrade(engine)
+    engine.dispose()
 
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    """A new database of the service, with its tables, once of each kind."""
+    """A new database of the service, once of each kind."""
     opened = open_engine(database_url)
-    schema.upgrade(opened)
     yield opened
     opened.dispose()
+
+
+@contextmanager
+def new_postgresql(folder: Path, template: str) -> Iterator[str]:
+    """The URL of a new database of the server at `folder`, like `template`; it goes with us."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(_conninfo(folder), autocommit=True) as server:
+        server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        yield f"postgresql+psycopg://postgres@/{name}?host={folder}"
+        server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def _conninfo(folder: Path) -> str:

@@ -48,8 +48,8 @@ schema.upgrade(engine)
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    opened = open_engine(database_url)
+def engine(empty_database_url: str) -> Iterator[Engine]:
+    opened = open_engine(empty_database_url)
     yield opened
     opened.dispose()
 
@@ -139,9 +139,9 @@ def test_another_schema_is_refused(engine: Engine) -> None:
 
 @pytest.mark.parametrize("statements", [3, 15, 30])
 def test_an_upgrade_that_is_killed_leaves_nothing(
-    engine: Engine, database_url: str, statements: int
+    engine: Engine, empty_database_url: str, statements: int
 ) -> None:
-    arguments = [sys.executable, "-c", KILLED_HALF_WAY, database_url, str(statements)]
+    arguments = [sys.executable, "-c", KILLED_HALF_WAY, empty_database_url, str(statements)]
     killed = subprocess.run(arguments, check=False, timeout=60)
     assert killed.returncode == -9
 

@@ -22,7 +22,7 @@ from ca.hosts import join
 from ca.identity import accounts, attempts
 from ca.ops.main import main
 from ca.settings import Settings
-from ca.store import hosts, schema, tables
+from ca.store import hosts, tables
 from ca.store.engine import open_engine, reading, writing
 from ca.store.hosts import Built
 from tests.directory import ACME, SERVICE, records, version
@@ -70,7 +70,6 @@ def ca(database_url: str, tmp_path: Path) -> Iterator[Ca]:
     chosen = Settings(data=tmp_path, issuer=issuer, listen="127.0.0.1:1", database=database_url)
     (tmp_path / settings.SETTINGS_FILE).write_text(settings.render(chosen))
     engine = open_engine(database_url)
-    schema.upgrade(engine)
     yield Ca(tmp_path, engine)
     engine.dispose()
 

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from ca.services import Services
 
 
+@pytest.fixture
+def quick_hashes() -> None:
+    """None here: passwords are hashed at their whole cost."""
+
+
 @pytest.mark.attack(113)
 def test_a_password_is_compared_as_a_whole() -> None:
     long = "x" * 72 + "the end of a long one"

@@ -25,7 +25,7 @@ from ca.issuance.revocation import Revocations
 from ca.issuance.writer import Intent, Writer
 from ca.oauth import refresh, revoke, token
 from ca.oauth.grants import InvalidGrant, Server
-from ca.store import oauth, revocations, schema, sessions, tables
+from ca.store import oauth, revocations, sessions, tables
 from ca.store import people as store
 from ca.store.engine import open_engine, reading, writing
 from ca.store.revocations import OVERDUE, SLOW_CLOCK, Cause
@@ -327,7 +327,6 @@ def test_each_change_is_all_or_nothing(services: Services) -> None:
 def engine(database_url: str) -> Iterator[Engine]:
     """A database of which no worker sweeps anything, so that the time is the test's."""
     opened = open_engine(database_url)
-    schema.upgrade(opened)
     yield opened
     opened.dispose()
 

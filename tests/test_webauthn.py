@@ -30,6 +30,7 @@ from ca.store import webauthn as store
 from ca.store.engine import open_engine, reading, writing
 from ca.store.tables import audit_records, webauthn_challenges
 from tests.authenticator import ELIGIBLE, PRESENT, VERIFIED, Authenticator
+from tests.databases import new_sqlite
 from tests.directory import ACME, apply_text
 from tests.oauth import claims_of
 from tests.test_totp import at_once
@@ -52,7 +53,7 @@ BROWSER = webauthn.for_login("a browser")
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Services]:
     """A service with a host name."""
-    with new_services(f"sqlite:///{tmp_path}/ca.sqlite", tmp_path, SITE.origin) as new:
+    with new_services(new_sqlite(tmp_path), tmp_path, SITE.origin) as new:
         yield new
 
 

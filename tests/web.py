@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import pyotp
 import pytest
 import uvicorn
+from argon2 import PasswordHasher
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import insert, select, update
 from starlette.testclient import TestClient
@@ -27,9 +28,10 @@ from ca.identity import accounts, passwords
 from ca.keys import Keyring, Seal
 from ca.keys.files import FileSigner
 from ca.settings import Settings
-from ca.store import people, schema
-from ca.store.engine import open_engine, writing
+from ca.store import people
+from ca.store.engine import writing
 from ca.store.tables import (
+    api_tokens,
     attempts,
     authorization_codes,
     browser_sessions,
@@ -41,6 +43,7 @@ from ca.store.tables import (
     webauthn_keys,
 )
 from demo.browser import form_of
+from tests.databases import new_sqlite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,10 +59,23 @@ BACK = "http://127.0.0.1:5000"
 PASSWORD = "correct horse battery staple"
 
 
-@cache
+QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+@pytest.fixture(autouse=True)
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords at the least cost in this process; test_passwords.py has the real one."""
+    monkeypatch.setattr(passwords, "_HASHER", QUICK_HASHER)
+
+
 def password_hash() -> str:
-    """Hashing takes a while by design: once a run is enough."""
-    return passwords.make_hash(PASSWORD)
+    """A hash of PASSWORD that a login finds up to date."""
+    return _hash_by(passwords._HASHER)
+
+
+@cache
+def _hash_by(hasher: PasswordHasher) -> str:
+    return hasher.hash(PASSWORD)
 
 
 def _signer() -> FileSigner:
@@ -79,10 +95,7 @@ def keyring() -> Keyring:
 
 @contextmanager
 def new_services(database_url: str, data: Path, issuer: str = ISSUER) -> Iterator[Services]:
-    """What a new CA is made of."""
-    engine = open_engine(database_url)
-    schema.upgrade(engine)
-    engine.dispose()
+    """What a new CA is made of; its database has the tables already."""
     listen = urlsplit(issuer).netloc
     settings = Settings(data=data, issuer=issuer, listen=listen, database=database_url)
     with open_services(settings, keyring()) as services:
@@ -101,7 +114,7 @@ def listening(data: Path, host: str = "127.0.0.1") -> Iterator[Services]:
     """A new CA for those who come over the network; its issuer says where it listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         issuer = f"http://{host}:{listener.getsockname()[1]}"
-        with new_services(f"sqlite:///{data}/ca.sqlite", data, issuer) as services:
+        with new_services(new_sqlite(data), data, issuer) as services:
             server = uvicorn.Server(uvicorn.Config(create_app(services), log_config=None))
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
             thread.start()
@@ -176,13 +189,14 @@ def pass_time(services: Services, seconds: int) -> None:
         totp_enrolments: ("issued_at",),
         totp_credentials: ("confirmed_at",),
         webauthn_keys: ("created_at", "used_at"),
+        api_tokens: ("created_at", "expires_at", "used_at"),
     }
     with writing(services.engine) as connection:
         for table, names in moments.items():
             connection.execute(
                 update(table).values({name: table.c[name] - seconds for name in names})
             )
-        for table in (browser_sessions, grant_sessions, authorization_codes):
+        for table in (browser_sessions, grant_sessions, authorization_codes, api_tokens):
             key = next(iter(table.primary_key))
             for identity, proofs in connection.execute(select(key, table.c.proofs)).all():
                 older = [{**proof, "at": proof["at"] - seconds} for proof in proofs]
