@@ -24,6 +24,7 @@ ROUTES = (
     "ca.api.certificates",
     "ca.api.users",
     "ca.api.totp",
+    "ca.api.api_tokens",
     "ca.api.webauthn",
     "ca.api.organizations",
     "ca.api.hosts",

@@ -5,11 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ca.errors import InsufficientAuthentication
-from sshd_hook.policy import MORE_AUTHENTICATION, NO_ACCESS, Claims, Decision
+from ca.errors import Denied, InsufficientAuthentication
+from ca.identity.stepup import FRESH
+from sshd_hook.policy import (
+    MORE_AUTHENTICATION,
+    NO_ACCESS,
+    OWNER,
+    Access,
+    Claims,
+    Decision,
+    Requirement,
+    decide,
+)
 from sshd_hook.refusal import missing_in_words
 
 if TYPE_CHECKING:
+    from ca.directory.read import OrganizationView
     from ca.store.people import User
     from ca.store.sessions import GrantSession
 
@@ -42,3 +53,21 @@ def require(decision: Decision, otherwise: Exception) -> None:
         # Quotes would end the text where it stands in a header (RFC 6750, section 3).
         message = f"Additional authentication is required: {missing}.".replace('"', "'")
         raise InsufficientAuthentication(message, decision.amr, decision.max_age)
+
+
+def require_fresh_mfa(view: OrganizationView, caller: Caller, needed: int, now: int) -> None:
+    """Go on only for a role of at least `needed`, and a login of the last minutes with `mfa`.
+
+    Raises:
+        InsufficientAuthentication: their login does not show that.
+        Denied: their role is less.
+    """
+    asked = Requirement(
+        frozenset({"mfa"}),
+        FRESH,
+        device=view.requirement.device,
+        providers=view.requirement.providers,
+    )
+    decision = decide(asked, Access(view.role, needed), caller.claims, caller.address, now)
+    who = "an owner" if needed == OWNER else "an owner or admin"
+    require(decision, Denied(f"Only {who} of this organization may do this."))

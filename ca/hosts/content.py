@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ca.directory import read
 from ca.hosts.bundle_writer import BundleContent
-from ca.store import directory, hosts
+from ca.store import directory, hosts, service_users
 from sshd_hook.bundle import ServiceRecord
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ def content_of(connection: Connection, host: Host, authorities: tuple[bytes, ...
     """
     found = hosts.services_on(connection, host.name)
     required = _Requirements(connection, found)
-    lists = _AccessLists(hosts.access_on(connection, host.name))
+    lists = _AccessLists(
+        hosts.access_on(connection, host.name), service_users.exempt_on(connection, host.name)
+    )
     return BundleContent(
         host_id=host.id,
         version=directory.version(connection),
@@ -74,7 +76,8 @@ class _Requirements:
 class _AccessLists:
     """One list for each project and type of environment: never one for each service."""
 
-    def __init__(self, rows: list[tuple[str, str, str, str]]) -> None:
+    def __init__(self, rows: list[tuple[str, str, str, str]], exempt: set[tuple[str, str]]) -> None:
+        self._exempt = exempt
         self._roles: dict[str, dict[str, list[tuple[str, str]]]] = {}
         for project, user, scope, role in rows:
             self._roles.setdefault(project, {}).setdefault(user, []).append((scope, role))
@@ -88,7 +91,7 @@ class _AccessLists:
             self._numbers[key] = len(self.lists)
             self.lists.append(
                 {
-                    user: (role, False)
+                    user: (role, (project, user) in self._exempt)
                     for user, roles in self._roles.get(project, {}).items()
                     if (role := read.role_on(environment_type, roles))
                 }

@@ -24,6 +24,7 @@ from ca.store import api_tokens as store
 from ca.store import sessions
 from ca.store.api_tokens import ApiToken
 from ca.store.engine import reading, writing
+from ca.store.people import User
 from ca.store.revocations import Cause
 
 PREFIX = "amrgate_"
@@ -111,15 +112,16 @@ def make(engine: Engine, acting: Acting, wish: Wish, now: int) -> Made:
         return _add(connection, acting.user_id, acting, wish, now)
 
 
-def make_for(connection: Connection, user_id: str, admin: Acting, wish: Wish, now: int) -> Made:
-    """A token of a service user, made by an `admin` who may: it proves nothing but when.
+def make_for(connection: Connection, user: User, admin_id: str, wish: Wish, now: int) -> Made:
+    """A token of a service user, made by an admin who may: it proves nothing, but says when.
 
     Raises:
-        Conflict: the service user has one of this name, or too many.
+        Conflict: the service user is disabled, has a token of this name, or too many.
     """
-    store.lock_owner(connection, user_id)
-    nothing = Acting(admin.user_id, admin.session_id, ())
-    return _add(connection, user_id, nothing, wish, now)
+    store.lock_owner(connection, user.id)
+    if user.disabled:
+        raise Conflict(f"{user.username} is disabled. Ask the operator.")
+    return _add(connection, user.id, Acting(admin_id, "", ()), wish, now)
 
 
 def tokens_of(engine: Engine, user_id: str, now: int) -> list[ApiToken]:

@@ -15,10 +15,24 @@ _WHAT = {
     ),
     "recovery:renew": "New recovery codes were made for your account. The old ones are void.",
     "recovery:use": "A recovery code was used to log in to your account.",
+    "api_token:add": "An API token was made for your account.",
+    "api_token:remove": "An API token of your account was removed.",
     "refresh:reuse": (
         "A login of yours was ended, because a token of it was used twice: somebody may have"
         " copied it."
     ),
+}
+
+_TO_ADMINS = {
+    "service_user:exempt": (
+        "{who} has exempted the service user {user} of {of}. It now reaches every project in"
+        " which it has a role, whatever is required of logins there."
+    ),
+    "service_user:bound": (
+        "{who} has ended that the service user {user} of {of} is exempt. What is required of"
+        " logins now holds for it as well."
+    ),
+    "api_token:add": "{who} has made an API token for the service user {user} of {of}.",
 }
 
 
@@ -31,3 +45,18 @@ def tell(settings: Settings, user: User, event: str) -> None:
         f" security:\n\n    {settings.issuer}/security\n"
     )
     mail.send(settings.data, user.email, f"Your account: {what.partition('.')[0]}", text)
+
+
+def tell_admins(settings: Settings, admins: list[User], event: str, **about: str) -> None:
+    """Tell those who decide in an organization of `event`, which has happened there.
+
+    `about` names `who` did it, the service `user`, and the organization that it is `of`.
+    """
+    what = _TO_ADMINS[event].format(**about)
+    for admin in admins:
+        text = (
+            f"Hello {admin.name},\n\n{what}\n\n"
+            f"You are told of it because you are an owner or admin of {about['of']}. If it should"
+            " not be so, change it, or ask whoever did it.\n"
+        )
+        mail.send(settings.data, admin.email, f"{about['of']}: {about['user']}", text)

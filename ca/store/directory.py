@@ -109,6 +109,22 @@ def member_role(connection: Connection, organization_id: str, user_id: str) -> s
     return role
 
 
+def admins(connection: Connection, organization_id: str) -> list[User]:
+    """Who decides in an organization, but for the disabled: its owners and admins, by name."""
+    members, users = tables.members.c, tables.users.c
+    rows = connection.execute(
+        select(*USER_COLUMNS)
+        .join(tables.members, members.user_id == users.id)
+        .where(
+            members.organization_id == organization_id,
+            members.role.in_(("owner", "admin")),
+            users.disabled_at.is_(None),
+        )
+        .order_by(users.username)
+    )
+    return [user_of(row) for row in rows]
+
+
 def find_owner(connection: Connection, organization_id: str) -> str | None:
     """The id of an organization's owner, of the first if there are several."""
     members = tables.members.c

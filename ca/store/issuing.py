@@ -16,13 +16,14 @@ from sqlalchemy import (
     bindparam,
     func,
     select,
+    union_all,
 )
 from starlette.concurrency import run_in_threadpool
 
 from ca.store.direct import Statement
 from ca.store.engine import reading
 from ca.store.sessions import GrantSession, live_session_query, session_of
-from ca.store.tables import members, organizations, revoked_keys, users
+from ca.store.tables import members, organizations, revoked_keys, service_users, users
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,15 @@ class Entitlement:
 
 _Values = dict[str, str | int]
 _PARAMETERS = (bindparam("sid", type_=String), bindparam("now", type_=BigInteger))
+_OF_USER = union_all(
+    select(members.c.organization_id).where(members.c.user_id == users.c.id).correlate(users),
+    select(service_users.c.organization_id)
+    .where(service_users.c.user_id == users.c.id)
+    .correlate(users),
+)
 _LIFETIME = (
     select(func.min(organizations.c.certificate_lifetime))
-    .join(members, members.c.organization_id == organizations.c.id)
-    .where(members.c.user_id == users.c.id)
+    .where(organizations.c.id.in_(_OF_USER))
     .scalar_subquery()
 )
 _KEY_REVOKED = (
