@@ -9,6 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from ca.api.rules import rules_of
 from ca.api.ssh import issue
 from ca.http import EXPECTED, BoundedBody, SafeHeaders, Shortcut, answer_error
 from ca.issuance.revocation import Revocations
@@ -47,6 +48,7 @@ def bare_app() -> FastAPI:
         app.add_exception_handler(kind, answer_error)
     for name in ROUTES:
         app.include_router(import_module(name).router)
+    list(rules_of(app.routes))  # no route without a rule
     return app
 
 
