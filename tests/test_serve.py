@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,15 +56,28 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a CA that nobody has used: its keys take a while to encrypt, by design."""
+    data = tmp_path_factory.mktemp("made") / "ca"
+    create(_settings(data), PASSPHRASE.encode())
+    return data
+
+
 @pytest.fixture
-def chosen(tmp_path: Path) -> Settings:
+def chosen(made: Path, tmp_path: Path) -> Settings:
     """The settings of a new CA, with its passphrase beside it."""
-    data = tmp_path / "ca"
-    made = Settings(data, "http://127.0.0.1:8022", "127.0.0.1:0", settings.default_database(data))
-    create(made, PASSPHRASE.encode())
+    data = shutil.copytree(made, tmp_path / "ca")
     (tmp_path / "passphrase").write_text(PASSPHRASE)
     (tmp_path / "passphrase").chmod(0o600)
-    return made
+    chosen = _settings(data)
+    (data / settings.SETTINGS_FILE).write_text(settings.render(chosen))
+    return chosen
+
+
+def _settings(data: Path) -> Settings:
+    database = settings.default_database(data)
+    return Settings(data, "http://127.0.0.1:8022", "127.0.0.1:0", database)
 
 
 def command(chosen: Settings) -> list[str]:

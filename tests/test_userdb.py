@@ -63,7 +63,7 @@ while True:
 LOOK_UP = """
 import contextlib, pwd, sys, time
 found = 0
-for _ in range(300):
+for _ in range(100):
     with contextlib.suppress(KeyError):
         found += pwd.getpwnam(sys.argv[1]).pw_name == sys.argv[1]
     time.sleep(0.01)
@@ -341,7 +341,7 @@ def test_a_flood_by_another_user_leaves_room_for_a_login(server: Path, questions
     flood = subprocess.Popen(words, user=65534, group=65534, extra_groups=[])
     time.sleep(0.3)
     try:
-        well = [is_well(server) for _ in range(5)]
+        well = [is_well(server) for _ in range(2)]
         assert flood.poll() is None
     finally:
         flood.kill()
@@ -409,7 +409,7 @@ def test_no_user_makes_services_vanish_for_sshd(host: Host, flood: str) -> None:
         host.machine.run("pkill", "-KILL", "-u", "mallory")
         for one in floods:
             one.communicate()
-    assert found == "300\n"
+    assert found == "100\n"
 
 
 def test_only_root_can_reach_the_socket_for_root(host: Host) -> None:
