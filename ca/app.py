@@ -28,6 +28,7 @@ ROUTES = (
     "ca.api.api_tokens",
     "ca.api.webauthn",
     "ca.api.organizations",
+    "ca.api.service_users",
     "ca.api.hosts",
     "ca.oauth.routes",
     "ca.console.routes",

@@ -122,8 +122,8 @@ RULES = {
     f"GET {_ORGANIZATION}/service-users": MEMBER,
     f"POST {_ORGANIZATION}/service-users": FRESH_ADMIN,
     f"GET {_ORGANIZATION}/service-users/{{user_id}}": MEMBER,
-    f"PATCH {_ORGANIZATION}/service-users/{{user_id}}": ORGANIZATION_ADMIN,
-    f"DELETE {_ORGANIZATION}/service-users/{{user_id}}": ORGANIZATION_ADMIN,
+    f"PATCH {_ORGANIZATION}/service-users/{{user_id}}": FRESH_ADMIN,
+    f"DELETE {_ORGANIZATION}/service-users/{{user_id}}": FRESH_ADMIN,
     # Projects.
     f"GET {_ORGANIZATION}/projects": MEMBER,
     f"POST {_ORGANIZATION}/projects": ORGANIZATION_ADMIN,

@@ -11,10 +11,21 @@ def moment(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
+def links(hrefs: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Links by name, as HAL has them."""
+    return {name: {"href": href} for name, href in hrefs.items()}
+
+
+def names_of(name: str) -> tuple[str, str]:
+    """A person's first and last name: only the whole is kept."""
+    first, _, last = name.rpartition(" ")
+    return (first, last) if first else (last, "")
+
+
 def organization(organization: Organization, owner: str | None) -> dict[str, Any]:
     """An organization; `owner` is the id of its owner."""
     here = f"/organizations/{organization.id}"
-    links = {"self": here, "mfa-enforcement": f"{here}/mfa-enforcement"}
+    linked = {"self": here, "mfa-enforcement": f"{here}/mfa-enforcement"}
     return {
         "id": organization.id,
         "type": "flexible",
@@ -28,5 +39,5 @@ def organization(organization: Organization, owner: str | None) -> dict[str, Any
         "capabilities": [],
         "created_at": moment(organization.created_at),
         "updated_at": moment(organization.created_at),
-        "_links": {name: {"href": href} for name, href in links.items()},
+        "_links": links(linked),
     }

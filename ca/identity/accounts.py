@@ -3,7 +3,7 @@
 from sqlalchemy import Engine
 
 from ca import audit
-from ca.errors import NotAuthenticated, NotFound
+from ca.errors import InvalidRequest, NotAuthenticated, NotFound
 from ca.identity import attempts, passwords, recovery, totp
 from ca.identity.proofs import KEYS, Proof
 from ca.identity.token_ends import end_tokens
@@ -114,14 +114,17 @@ def set_password(engine: Engine, actor: str, user_id: str, password: str, now: i
     """Give the user a new password; all their sessions and API tokens end.
 
     Raises:
-        InvalidRequest: the password must not be one.
+        InvalidRequest: the password must not be one, or the user must have none.
         NotFound: there is no such user.
     """
     passwords.check_new(password)
     argon2 = passwords.make_hash(password)  # slow: before the transaction, not in it
     with writing(engine) as connection:
-        if people.find_user(connection, user_id) is None:
+        user = people.find_user(connection, user_id)
+        if user is None:
             raise NotFound("There is no such user.")
+        if user.kind != "person":
+            raise InvalidRequest("A service user has no password. Its admins make API tokens.")
         people.put_password(connection, user_id, argon2, now)
         cause = Cause(now, actor, "password:set")
         end_tokens(connection, user_id, cause)

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from ca import settings
 from ca.directory.apply.diff import Change, summary
 from ca.directory.apply.document import Document
 from ca.directory.apply.execute import apply as carry_out
 from ca.directory.apply.execute import preview
+from ca.directory.service_users import announce
 from ca.errors import InvalidRequest
 from ca.ops.database import open_database, operator
 from ca.ops.options import data_option
@@ -37,6 +39,7 @@ def apply(file: Path, data: Path, *, dry_run: bool) -> None:
             show(preview(engine, document), ("to add", "to change", "to remove"))
         else:
             changes = carry_out(engine, document, operator())
+            announce(engine, settings.read(data), operator(), changes)
             show(changes, ("added", "changed", "removed"))
 
 

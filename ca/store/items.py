@@ -11,6 +11,7 @@ import secrets
 import time
 import uuid
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import (
@@ -63,6 +64,8 @@ class Kind:
     """What a new row holds that no item tells of."""
     counts: ColumnElement[bool] = field(default_factory=true)
     """Which rows are items."""
+    rest: Table | None = None
+    """Where the other attributes of a user are, by `user_id`."""
 
 
 def _created() -> Columns:
@@ -80,6 +83,12 @@ def _new_ulid() -> str:
     number = milliseconds << _ULID_RANDOM_BITS | secrets.randbits(_ULID_RANDOM_BITS)
     digits = [_ULID_ALPHABET[number >> 5 * place & 31] for place in range(_ULID_LENGTH)]
     return "".join(reversed(digits))
+
+
+def _new_service_user(user_id: str) -> Columns:
+    # Each user has an address of their own: this one can be nobody's (RFC 2606, section 2).
+    email = f"{user_id}@service.invalid"
+    return {"id": user_id, "user_id": user_id, "kind": "service", "email": email}
 
 
 def _place(key: Key) -> Columns:
@@ -103,6 +112,14 @@ KINDS = {
         ("name",),
         ("label", "max_offline", "certificate_lifetime"),
         new=lambda _key: {"id": _new_ulid()} | _created(),
+    ),
+    "service_user": Kind(
+        tables.users,
+        ("username",),
+        ("organization_id", "name", "exempt"),
+        new=lambda _key: _new_service_user(str(uuid.uuid4())) | _created(),
+        counts=tables.users.c.kind == "service",
+        rest=tables.service_users,
     ),
     "member": Kind(tables.members, ("organization_id", "user_id"), ("role",)),
     # Slugs are never used again: a provider that is removed keeps its row.
@@ -129,12 +146,14 @@ KINDS = {
 }
 
 
+NAMED = ("user_id", "organization_id")
+
+
 class Items:
     """The items of one database, in one transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._load_names()
 
     def read(self) -> Directory:
         """The whole directory."""
@@ -152,15 +171,22 @@ class Items:
                 for item, attributes in entries.items()
                 if item.kind == name
             ]
-            if rows:
-                self._connection.execute(insert(kind.table), rows)
-            if rows and name in ("user", "organization"):
-                self._load_names()
+            for table in (kind.table, kind.rest) if rows else ():
+                if table is not None:
+                    parts = [_of_table(table, row) for row in rows]
+                    self._connection.execute(insert(table), parts)
+            if rows and name in ("user", "organization", "service_user"):
+                self._named = _Names(self._connection)
 
     def change(self, item: Item, attributes: Attributes) -> None:
         """Give an item other attributes."""
-        statement = update(KINDS[item.kind].table).where(self._is(item))
-        self._connection.execute(statement.values(self._columns(attributes)))
+        kind, columns = KINDS[item.kind], self._columns(attributes)
+        statement = update(kind.table).where(self._is(item))
+        self._connection.execute(statement.values(_of_table(kind.table, columns)))
+        if kind.rest is not None:
+            user_id = self._named.ids["user_id"][item.key[0]]
+            statement = update(kind.rest).where(kind.rest.c.user_id == user_id)
+            self._connection.execute(statement.values(_of_table(kind.rest, columns)))
 
     def remove(self, item: Item) -> None:
         """Remove an item, and what cannot be without it."""
@@ -172,25 +198,24 @@ class Items:
         else:
             self._connection.execute(delete(KINDS[item.kind].table).where(self._is(item)))
 
-    def _load_names(self) -> None:
-        users, organizations = tables.users.c, tables.organizations.c
-        self._usernames = _pairs(self._connection, users.id, users.username)
-        self._organizations = _pairs(self._connection, organizations.id, organizations.name)
-        self._ids = {
-            "user_id": {name: id_ for id_, name in self._usernames.items()},
-            "organization_id": {name: id_ for id_, name in self._organizations.items()},
-        }
+    @cached_property
+    def _named(self) -> _Names:
+        return _Names(self._connection)
 
     def _columns(self, values: Attributes) -> Columns:
         return {
-            column: self._ids[column][str(value)] if column in self._ids else value
+            column: self._named.ids[column][str(value)] if column in NAMED else value
             for column, value in values.items()
         }
 
     def _key(self, item: Item) -> Columns:
         if item.kind == "requirement":
             of, name = item.key
-            return {"subject": self._ids["organization_id"][name] if of == "organization" else name}
+            return {
+                "subject": self._named.ids["organization_id"][name]
+                if of == "organization"
+                else name
+            }
         return self._columns(dict(zip(KINDS[item.kind].key, item.key, strict=True)))
 
     def _is(self, item: Item) -> ColumnElement[bool]:
@@ -203,8 +228,9 @@ class Items:
         return Item(kind, tuple(self._name(row, column) for column in KINDS[kind].key))
 
     def _subject(self, subject: str) -> Key:
-        if subject in self._organizations:
-            return ("organization", self._organizations[subject])
+        organizations = self._named.names["organization_id"]
+        if subject in organizations:
+            return ("organization", organizations[subject])
         return ("project" if names.is_project(subject) else "service", subject)
 
     def _attributes(self, kind: Kind, row: Row[*tuple[Any, ...]]) -> Attributes:
@@ -212,14 +238,38 @@ class Items:
 
     def _name(self, row: Row[*tuple[Any, ...]], column: str) -> Any:
         value = row._mapping[column]  # noqa: SLF001 its public name
-        if column == "user_id":
-            return self._usernames[value]
-        return self._organizations[value] if column == "organization_id" else value
+        return self._named.names[column][value] if column in NAMED else value
+
+
+class _Names:
+    """Whom and what rows call by an id, by the column: `names` by id, and `ids` by name.
+
+    They are many: whoever speaks of none of them does not wait for them.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        users, organizations = tables.users.c, tables.organizations.c
+        self.names = {
+            "user_id": _pairs(connection, users.id, users.username),
+            "organization_id": _pairs(connection, organizations.id, organizations.name),
+        }
+        self.ids = {
+            column: {name: id_ for id_, name in pairs.items()}
+            for column, pairs in self.names.items()
+        }
+
+
+def _of_table(table: Table, columns: Columns) -> Columns:
+    return {name: value for name, value in columns.items() if name in table.c}
 
 
 def _query(kind: Kind) -> Select[*tuple[Any, ...]]:
-    columns = (kind.table.c[name] for name in (*kind.key, *kind.attributes))
-    return select(*columns).where(kind.counts)
+    names = (*kind.key, *kind.attributes)
+    if kind.rest is None:
+        return select(*(kind.table.c[name] for name in names)).where(kind.counts)
+    both = kind.table.join(kind.rest, kind.rest.c.user_id == kind.table.c.id)
+    columns = (kind.table.c[name] if name in kind.table.c else kind.rest.c[name] for name in names)
+    return select(*columns).select_from(both).where(kind.counts)
 
 
 def _pairs(

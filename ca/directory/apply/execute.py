@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from ca import audit
 from ca.directory.apply.diff import Change, difference
 from ca.directory.apply.section import Problem
+from ca.directory.governed import governed
 from ca.errors import Conflict
 from ca.store import directory, people, revocations
 from ca.store.engine import reading, writing
@@ -49,12 +50,8 @@ def apply(engine: Engine, document: Document, actor: str) -> list[Change]:
             directory.lock(connection)
             items = Items(connection)
             changes = _plan(connection, document, items)
-            if changes:
-                now = int(time.time())
-                _revoke(connection, changes, actor, now)
-                _carry_out(items, changes)
-                _record(connection, changes, actor)
-                directory.bump(connection, now)
+            _revoke(connection, changes, actor, int(time.time()))
+            carry_out(connection, items, changes, actor)
             return changes
     except IntegrityError as error:
         raise Conflict(
@@ -85,7 +82,28 @@ def _problems(
             )
 
 
-def _carry_out(items: Items, changes: list[Change]) -> None:
+def carry_out(connection: Connection, items: Items, changes: list[Change], actor: str) -> None:
+    """Make changes, record each, and let hosts hear of them. The caller holds `directory.lock`.
+
+    Raises:
+        Conflict: nobody would be left who can decide in an organization whose members change.
+    """
+    if not changes:
+        return
+    with governed(connection, _of_members(connection, changes)):
+        _change(items, changes)
+    record(connection, changes, actor)
+    directory.bump(connection, int(time.time()))
+
+
+def _of_members(connection: Connection, changes: list[Change]) -> set[str]:
+    """The ids of the organizations whose members change."""
+    names = {change.item.key[0] for change in changes if change.item.kind == "member"}
+    found = (directory.find_organization(connection, name) for name in names)
+    return {one.id for one in found if one is not None}
+
+
+def _change(items: Items, changes: list[Change]) -> None:
     # First what goes, each before what it hangs on, so that names and addresses are free; but
     # organizations last, since their projects may move to another one.
     gone = [change.item for change in reversed(changes) if change.after is None]
@@ -106,7 +124,7 @@ def _carry_out(items: Items, changes: list[Change]) -> None:
 def _revoke(connection: Connection, changes: list[Change], actor: str, now: int) -> None:
     """Revoke the certificates of users who go: with them go their sessions."""
     for change in changes:
-        if change.item.kind == "user" and change.after is None:
+        if change.item.kind in ("user", "service_user") and change.after is None:
             user = people.find_user_by_name(connection, change.item.key[0])
             if user is not None:
                 cause = Cause(now, actor, "user:revoke")
@@ -114,7 +132,8 @@ def _revoke(connection: Connection, changes: list[Change], actor: str, now: int)
                 audit.append_revoking(connection, cause, user.id, revoked)
 
 
-def _record(connection: Connection, changes: list[Change], actor: str) -> None:
+def record(connection: Connection, changes: list[Change], actor: str) -> None:
+    """Write down each change of the directory."""
     for change in changes:
         audit.append(
             connection,

@@ -68,8 +68,22 @@ class Reader:
             self._add(provider, "provider", (slug,), grammar.SLUG, belongs)
             provider.finish()
             self._providers.setdefault(name, set()).add(slug)
+        for username, service_user in section.sections("service_users"):
+            self._service_user(name, username, service_user)
         self._members(name, section.section("members"), section)
         self._requirement("organization", name, section, name)
+        section.finish()
+
+    def _service_user(self, organization: str, username: str, section: Section) -> None:
+        for kind in ("user", "service_user"):
+            if Item(kind, (username,)) in self.directory:
+                section.note("is also the name of another user")
+        attributes: Attributes = {
+            "organization_id": organization,
+            "name": section.text("name", grammar.DISPLAY_NAME, default=username),
+            "exempt": section.boolean("exempt", default=False),
+        }
+        self._add(section, "service_user", (username,), grammar.USERNAME, attributes)
         section.finish()
 
     def _members(self, organization: str, members: Section, section: Section) -> None:
@@ -96,12 +110,16 @@ class Reader:
             self._add(environment, "environment", (name, label), grammar.LABEL, state)
             environment.finish()
         for username, access in section.sections("access"):
-            self._access(name, username, access)
+            self._access(name, organization, username, access)
         self._requirement("project", name, section, organization)
         section.finish()
 
-    def _access(self, project: str, username: str, access: Section) -> None:
-        self._check_known("user", username, access)
+    def _access(self, project: str, organization: str, username: str, access: Section) -> None:
+        service_user = self.directory.get(Item("service_user", (username,)))
+        if service_user is None:
+            self._check_known("user", username, access)
+        elif service_user["organization_id"] != organization:
+            access.note(f"{username!a} is another organization's service user")
         for scope in (*model.ENVIRONMENT_TYPES, model.PROJECT_SCOPE):
             if scope in access:
                 whole = scope == model.PROJECT_SCOPE
