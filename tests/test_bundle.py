@@ -485,9 +485,9 @@ def crowded() -> list[dict[str, tuple[int, bool]]]:
 # --- size -----------------------------------------------------------------------------------
 
 
-def test_a_million_services_are_found_by_reading_as_little_as_ten() -> None:
+def test_many_services_are_found_by_reading_as_little_as_ten() -> None:
     few, few_bytes = looked_up(10)
-    many, many_bytes = looked_up(1_000_000)
+    many, many_bytes = looked_up(200_000)
     assert many == few
     assert many_bytes < few_bytes + 4096
 
