@@ -17,7 +17,7 @@ from ca.services import Given
 from ca.store.engine import reading
 from ca.store.projects import Environment, find_environment
 from ca.store.sessions import live_session
-from sshd_hook.policy import VIEWER, Access, Requirement, decide
+from sshd_hook.policy import NO_ACCESS, VIEWER, Access, Requirement, decide
 
 SCHEME = "bearer "
 NOWHERE = "0.0.0.0"  # noqa: S104 -- nobody's address: in no network that one could require
@@ -74,6 +74,16 @@ def organization(
     return view
 
 
+def is_known(connection: Connection, caller: Caller, organization_id: str) -> bool:
+    """Whether the caller may know of this organization; how they logged in is not asked."""
+    view = read.organization_for(connection, organization_id, caller.user.id)
+    if view is None:
+        return False
+    access, now = Access(view.role, VIEWER), int(time.time())
+    decision = decide(view.requirement, access, caller.claims, caller.address, now)
+    return decision.outcome != NO_ACCESS
+
+
 def project(connection: Connection, caller: Caller, project_id: str, needed: int) -> ProjectView:
     """The project with this id, if role and login open it.
 
@@ -87,7 +97,8 @@ def project(connection: Connection, caller: Caller, project_id: str, needed: int
     if view is None:
         raise missing
     denied = Denied("Your role in this project does not allow this.")
-    _pass(caller, view.requirement, view.role, ((VIEWER, missing), (needed, denied)))
+    steps = ((VIEWER, missing), (needed, denied))
+    _pass(caller, view.requirement, view.role, steps, exempt=view.exempt)
     return view
 
 
@@ -107,16 +118,21 @@ def environment(
     if found is None:
         raise missing
     denied = Denied("Your role on this environment does not allow this.")
-    role = view.role_on(found.type)
-    _pass(caller, view.requirement, role, ((VIEWER, missing), (needed, denied)))
+    steps = ((VIEWER, missing), (needed, denied))
+    _pass(caller, view.requirement, view.role_on(found.type), steps, exempt=view.exempt)
     return view, found
 
 
 def _pass(
-    caller: Caller, requirement: Requirement, role: int, steps: Iterable[tuple[int, Exception]]
+    caller: Caller,
+    requirement: Requirement,
+    role: int,
+    steps: Iterable[tuple[int, Exception]],
+    *,
+    exempt: bool = False,
 ) -> None:
     """Ask `decide` for each of `steps`: the role that it needs, and what to raise without it."""
     now = int(time.time())
     for needed, otherwise in steps:
-        access = Access(role, needed)
+        access = Access(role, needed, exempt=exempt)
         require(decide(requirement, access, caller.claims, caller.address, now), otherwise)

@@ -3,19 +3,49 @@
 from typing import Any
 
 from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
 
 from ca.api.gate import Authenticated
-from ca.api.shapes import moment
-from ca.errors import NotFound
+from ca.api.shapes import moment, names_of
+from ca.api.totp import Oneself
+from ca.directory import people
+from ca.errors import InvalidRequest
 from ca.identity import factors
-from ca.services import Given
+from ca.services import Given, Services
 from ca.store import directory
-from ca.store.engine import reading
+from ca.store.engine import reading, writing
 from ca.store.people import User
 from ca.store.projects import Project, projects_of
 
 router = APIRouter(tags=["Users"])
+own = APIRouter(prefix="/users/{user_id}")
 UNKNOWN_COUNTRY = "ZZ"  # ISO 3166 leaves it to its users
+MAX_TEXT = 255  # characters
+
+
+class Change(BaseModel):
+    """What one asks to be otherwise about oneself; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    first_name: str | None = Field(None, max_length=MAX_TEXT)
+    last_name: str | None = Field(None, max_length=MAX_TEXT)
+    username: str | None = Field(None, max_length=MAX_TEXT)
+    email: str | None = Field(None, max_length=MAX_TEXT)
+    company: str | None = Field(None, max_length=MAX_TEXT)
+    website: str | None = Field(None, max_length=MAX_TEXT)
+    picture: str | None = Field(None, max_length=MAX_TEXT)
+    country: str | None = Field(None, max_length=MAX_TEXT)
+
+
+FIXED = {
+    # `apply` knows people by it: whoever took the name that a file will give to somebody else
+    # would be given what that one is to have.
+    "username": "the user name is changed by the operator",
+    "email": "the e-mail address is changed on the profile page, by a link that is mailed to it",
+    **dict.fromkeys(("company", "website", "picture", "country"), "nothing else is kept here"),
+}
+"""What `PATCH` takes only as it is, and why."""
 
 
 @router.get("/users/me")
@@ -24,12 +54,25 @@ def get_current_user(caller: Authenticated, services: Given) -> dict[str, Any]:
     return _user(caller.user, services)
 
 
-@router.get("/users/{user_id}")
-def get_user(user_id: str, caller: Authenticated, services: Given) -> dict[str, Any]:
+@own.get("")
+def get_user(caller: Oneself, services: Given) -> dict[str, Any]:
     """The caller, by id: others are not to be seen."""
-    if user_id != caller.user.id:
-        raise NotFound("There is no such user.")
     return _user(caller.user, services)
+
+
+@own.patch("")
+def update_user(change: Change, caller: Oneself, services: Given) -> dict[str, Any]:
+    """Gives the caller another name: certificates from then on have it."""
+    shown = _user(caller.user, services)
+    said = change.model_dump(exclude_none=True)
+    for field, reason in FIXED.items():
+        if field in said and said[field] != shown[field]:
+            raise InvalidRequest(f"{field}: {reason}.")
+    words = (said.get(field, shown[field]) for field in ("first_name", "last_name"))
+    name = " ".join(word for word in words if word)
+    with writing(services.engine) as connection:
+        user = people.rename(connection, caller.user, name)
+    return _user(user, services)
 
 
 @router.get("/me", deprecated=True)
@@ -54,21 +97,25 @@ def get_current_user_deprecated(caller: Authenticated, services: Given) -> dict[
     }
 
 
-def _user(user: User, services: Given) -> dict[str, Any]:
+router.include_router(own)
+
+
+def _user(user: User, services: Services) -> dict[str, Any]:
     with reading(services.engine) as connection:
         mfa = factors.overview(connection, user.id).has_second_factor
-        created_at = moment(directory.user_created_at(connection, user.id))
-    first, _, last = user.name.rpartition(" ")
+        profile = directory.profile(connection, user.id)
+    first, last = names_of(user.name)
+    created_at = moment(profile.created_at)
     return {
         "id": user.id,
         "username": user.username,
         "email": user.email,
-        "email_verified": False,
-        "first_name": first or last,
-        "last_name": last if first else "",
+        "email_verified": profile.email_verified,
+        "first_name": first,
+        "last_name": last,
         "deactivated": user.disabled,
         "mfa_enabled": mfa,
-        "sso_enabled": False,
+        "sso_enabled": profile.sso,
         "phone_number_verified": False,
         "namespace": "",
         "picture": "",

@@ -11,3 +11,6 @@ MIN_OFFLINE = 900  # freshness is renewed every few minutes: less would be an ou
 
 MAX_CERTIFICATE_LIFETIME = 3600  # seconds
 MIN_CERTIFICATE_LIFETIME = 300
+
+MAX_ENVIRONMENTS = 256  # of a project, made by the API
+MAX_NEW_SERVICES = 100  # of an organization in a day, made by the API

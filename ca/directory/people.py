@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ca import audit
-from ca.errors import Conflict, NotFound
+from ca.directory.apply.grammar import DISPLAY_NAME
+from ca.errors import Conflict, InvalidRequest, NotFound
 from ca.identity.token_ends import end_tokens, end_tokens_resting_on
 from ca.store import directory, people, webauthn
 from ca.store.engine import writing
@@ -82,6 +84,21 @@ def revoke(engine: Engine, username: str, actor: str, now: int) -> list[int]:
     with writing(engine) as connection:
         user = find(connection, username)
         return _end_all(connection, user, Cause(now, actor, "user:revoke"))
+
+
+def rename(connection: Connection, user: User, name: str) -> User:
+    """Give somebody the display name that they ask for, and return them with it.
+
+    Raises:
+        InvalidRequest: it could imitate something on a terminal or in a certificate.
+    """
+    if not DISPLAY_NAME.fits(name):
+        raise InvalidRequest(f"first_name, last_name: {name!a} is not {DISPLAY_NAME.words}.")
+    if name != user.name:
+        people.rename(connection, user.id, name)
+        detail = {"before": {"name": user.name}, "after": {"name": name}}
+        audit.append(connection, "user:change", user.id, user.username, detail)
+    return replace(user, name=name)
 
 
 def find(connection: Connection, username: str) -> User:

@@ -203,12 +203,57 @@ def requiring_mfa(connection: Connection, user_id: str) -> list[str]:
 # --- people ---------------------------------------------------------------------------------
 
 
-def user_created_at(connection: Connection, user_id: str) -> int:
-    """When somebody became a user."""
-    created_at: int = connection.execute(
-        select(tables.users.c.created_at).where(tables.users.c.id == user_id)
-    ).scalar_one()
-    return created_at
+@dataclass(frozen=True)
+class Profile:
+    """What is shown of a user beside who they are."""
+
+    created_at: int
+    email_verified: bool
+    sso: bool
+    """Whether they have an identity at some single sign-on provider."""
+
+
+def profile(connection: Connection, user_id: str) -> Profile:
+    """The profile of this user."""
+    users, identities = tables.users.c, tables.identities.c
+    linked = select(identities.id).where(identities.user_id == user_id).exists()
+    row = connection.execute(
+        select(users.created_at, users.email_verified_at, linked).where(users.id == user_id)
+    ).one()
+    return Profile(row[0], row[1] is not None, row[2])
+
+
+def find_organizations(
+    connection: Connection, organization_ids: Iterable[str]
+) -> list[Organization]:
+    """Those of these organizations that there are."""
+    columns = tables.organizations.c
+    rows = connection.execute(
+        select(columns.id, columns.name, columns.label, columns.created_at)
+        .where(columns.id.in_(list(organization_ids)))
+        .order_by(columns.name)
+    )
+    return [Organization(*row) for row in rows]
+
+
+def memberships(connection: Connection, user_id: str) -> dict[str, str]:
+    """Somebody's role in each organization of which they are a member, by its id."""
+    members = tables.members.c
+    rows = connection.execute(
+        select(members.organization_id, members.role).where(members.user_id == user_id)
+    )
+    return {row.organization_id: row.role for row in rows}
+
+
+def owners(connection: Connection, organization_ids: Iterable[str]) -> dict[str, str]:
+    """The id of each organization's owner, of the first if there are several."""
+    members = tables.members.c
+    rows = connection.execute(
+        select(members.organization_id, func.min(members.user_id).label("owner"))
+        .where(members.organization_id.in_(list(organization_ids)), members.role == "owner")
+        .group_by(members.organization_id)
+    )
+    return {row.organization_id: row.owner for row in rows}
 
 
 def all_users(connection: Connection) -> list[User]:

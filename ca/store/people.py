@@ -1,5 +1,6 @@
 """Queries about people and what they prove themselves with."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +69,17 @@ def user_of(row: Row[*tuple[Any, ...]]) -> User:
 def find_user(connection: Connection, user_id: str) -> User | None:
     """The user with this id."""
     return _one_user(connection, select(*USER_COLUMNS).where(users.c.id == user_id))
+
+
+def find_users(connection: Connection, user_ids: Iterable[str]) -> list[User]:
+    """Those of these users that there are."""
+    rows = connection.execute(select(*USER_COLUMNS).where(users.c.id.in_(list(user_ids))))
+    return [user_of(row) for row in rows]
+
+
+def rename(connection: Connection, user_id: str, name: str) -> None:
+    """Give somebody another display name."""
+    connection.execute(update(users).where(users.c.id == user_id).values(name=name))
 
 
 def find_user_by_name(connection: Connection, name: str) -> User | None:

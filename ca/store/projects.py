@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, select, union
+from sqlalchemy import Connection, Row, delete, func, insert, select, union
 
 from ca.store import tables
 from ca.store.directory import Organization
@@ -13,8 +13,8 @@ from ca.store.directory import Organization
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Grant = tuple[str, str]
-"""A scope, "project" or a type of environment, and the role that somebody has there."""
+Grants = dict[str, str]
+"""Roles of somebody in a project by scope, which is "project" or a type of environment."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,12 @@ def projects_of(connection: Connection, user_id: str) -> list[Project]:
     return [_project(row) for row in rows]
 
 
+def count_projects(connection: Connection, organization_id: str) -> int:
+    """How many projects an organization has."""
+    mine = tables.projects.c.organization_id == organization_id
+    return connection.execute(select(func.count()).where(mine)).scalar_one()
+
+
 def find_projects(connection: Connection, project_ids: Iterable[str]) -> list[Project]:
     """Those of these projects that there are."""
     wanted = tables.projects.c.id.in_(list(project_ids))
@@ -142,15 +148,82 @@ def services(connection: Connection, project_id: str) -> list[Service]:
     return [Service(name, where, host, tuple(forwards)) for name, where, host, forwards in rows]
 
 
+def placements(connection: Connection, organization_id: str) -> dict[str, frozenset[str]]:
+    """The hosts that serve an organization, each with all that its services there forward to."""
+    columns = tables.services.c
+    rows = connection.execute(
+        select(columns.host, columns.forwards)
+        .join(tables.projects, tables.projects.c.id == columns.project_id)
+        .where(tables.projects.c.organization_id == organization_id)
+    )
+    found: dict[str, frozenset[str]] = {}
+    for host, forwards in rows:
+        found[host] = found.get(host, frozenset()).union(forwards)
+    return found
+
+
+def count_new_service(connection: Connection, organization_id: str, day: int) -> int:
+    """Count one more service that an organization made; return how many that makes on this day.
+
+    The caller holds `directory.lock`.
+    """
+    counts = tables.new_services
+    mine = counts.c.organization_id == organization_id
+    query = select(counts.c.made).where(mine, counts.c.day == day)
+    made: int = connection.execute(query).scalar_one_or_none() or 0
+    connection.execute(delete(counts).where(mine))
+    connection.execute(
+        insert(counts).values(organization_id=organization_id, day=day, made=made + 1)
+    )
+    return made + 1
+
+
 # --- roles ----------------------------------------------------------------------------------
 
 
-def grants(connection: Connection, project_id: str, user_id: str) -> tuple[Grant, ...]:
-    """Which roles somebody has in a project, and where."""
+def grants(connection: Connection, project_id: str, user_id: str) -> Grants:
+    """Which roles somebody has in a project."""
     columns = tables.project_access.c
     rows = connection.execute(
         select(columns.scope, columns.role)
         .where(columns.project_id == project_id, columns.user_id == user_id)
         .order_by(columns.scope)
     )
-    return tuple((scope, role) for scope, role in rows)
+    return {row.scope: row.role for row in rows}
+
+
+def grants_of(connection: Connection, user_id: str) -> dict[str, Grants]:
+    """Which roles somebody has in which projects."""
+    columns = tables.project_access.c
+    rows = connection.execute(
+        select(columns.project_id, columns.scope, columns.role).where(columns.user_id == user_id)
+    )
+    return _gathered(rows)
+
+
+def grants_in(connection: Connection, project_id: str) -> dict[str, Grants]:
+    """Who has which roles in a project, by their ids."""
+    columns = tables.project_access.c
+    rows = connection.execute(
+        select(columns.user_id, columns.scope, columns.role).where(columns.project_id == project_id)
+    )
+    return _gathered(rows)
+
+
+def _gathered(rows: Iterable[Row[*tuple[Any, ...]]]) -> dict[str, Grants]:
+    found: dict[str, Grants] = {}
+    for whose, scope, role in map(tuple, rows):
+        found.setdefault(whose, {})[scope] = role
+    return found
+
+
+def belongs(connection: Connection, organization_id: str, user_id: str) -> bool:
+    """Whether somebody is a member of an organization, or one of its service users."""
+    members, own = tables.members.c, tables.service_users.c
+    found = union(
+        select(members.user_id).where(
+            members.organization_id == organization_id, members.user_id == user_id
+        ),
+        select(own.user_id).where(own.organization_id == organization_id, own.user_id == user_id),
+    )
+    return connection.execute(found).first() is not None

@@ -170,16 +170,33 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("slug", name="pk_oidc_clients"),
     )
+
+    op.create_table(
+        "new_services",
+        sa.Column("organization_id", ID, nullable=False),
+        sa.Column("day", sa.BigInteger, nullable=False),
+        sa.Column("made", sa.Integer, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organization_id"],
+            ["organizations.id"],
+            name="fk_new_services_organization_id",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("organization_id", name="pk_new_services"),
+    )
     op.add_column("grant_sessions", sa.Column("api_token_id", ID))
     op.create_index("ix_grant_sessions_api_token_id", "grant_sessions", ["api_token_id"])
     op.add_column("users", sa.Column("email_verified_at", sa.BigInteger))
+    op.add_column("members", sa.Column("reminded_at", sa.BigInteger))
 
 
 def downgrade() -> None:
     """Drop the tables, and with them all that only they know."""
+    op.drop_column("members", "reminded_at")
     op.drop_column("users", "email_verified_at")
     op.drop_index("ix_grant_sessions_api_token_id", table_name="grant_sessions")
     op.drop_column("grant_sessions", "api_token_id")
+    op.drop_table("new_services")
     op.drop_table("oidc_clients")
     op.drop_table("service_users")
     op.drop_table("mailed_links")

@@ -35,6 +35,7 @@ members = Table(
     ),
     Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("role", String(16), nullable=False),  # owner, admin, viewer
+    Column("reminded_at", BigInteger),  # that they have no second factor
     Index(None, "user_id"),
 )
 
@@ -85,6 +86,17 @@ services = Table(
     Column("forwards", JSON, nullable=False),
     Index(None, "project_id"),
     Index(None, "host"),
+)
+
+# How many services an organization made by the API, and on which day (since the epoch).
+new_services = Table(
+    "new_services",
+    metadata,
+    Column(
+        "organization_id", ID, ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("day", BigInteger, nullable=False),
+    Column("made", Integer, nullable=False),
 )
 
 # `subject` is an organization's id, a project's id or a service's name; no row asks for nothing.
