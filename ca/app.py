@@ -27,17 +27,13 @@ ROUTES = (
     "ca.api.totp",
     "ca.api.api_tokens",
     "ca.api.webauthn",
-    "ca.api.extended_access",
-    "ca.api.references",
-    "ca.api.projects",
-    "ca.api.environments",
-    "ca.api.user_access",
     "ca.api.organizations",
     "ca.api.service_users",
     "ca.api.hosts",
     "ca.oauth.routes",
     "ca.console.routes",
     "ca.console.keys",
+    "ca.console.device",
 )
 
 

@@ -12,6 +12,7 @@ from ca.errors import CAError, InvalidRequest
 from ca.identity.factors import of_user
 from ca.identity.stepup import NONE, Ask, Step, next_step
 from ca.keys import Seal
+from ca.oauth.approval import Device
 from ca.oauth.authorize import Request
 from ca.services import Services
 from ca.store.sessions import BrowserSession
@@ -23,7 +24,7 @@ _SEALED_FOR = "login"
 
 @dataclass(frozen=True)
 class Purpose:
-    """What a login is for: a client's request, or else a page of ours.
+    """What a login is for: a client's request, a device's, or else a page of ours.
 
     `since` is before when a proof is too old for the page. If the login is to begin anew, a
     session counts that began later than `asked_at`, and is not `not_session`, which was there.
@@ -31,15 +32,21 @@ class Purpose:
 
     asked_at: int
     request: Request | None = None
+    device: Device | None = None
     page: str = HOME
     since: int = 0
     begin_anew: bool = False
     not_session: str = ""
 
     @property
+    def asker(self) -> Request | Device | None:
+        """Who asks for the login, if it is not for a page of ours."""
+        return self.request or self.device
+
+    @property
     def ask(self) -> Ask:
         """What the login must show."""
-        return self.request.ask if self.request else Ask(since=self.since)
+        return self.asker.ask if self.asker else Ask(since=self.since)
 
     def takes(self, session: BrowserSession) -> bool:
         """Whether this session may be used."""
@@ -68,10 +75,12 @@ def unseal(key: Seal, sealed: str, now: int) -> Purpose:
         raise InvalidRequest("This link is not complete. Start the login again.") from error
     if now - fields["asked_at"] > LIFETIME:
         raise InvalidRequest("This page is older than ten minutes. Start the login again.")
-    request = fields.pop("request")
-    if request is not None:
-        request = Request(**{**request, "amr": tuple(request["amr"])})
-    return Purpose(**fields, request=request)
+    request, device = fields.pop("request"), fields.pop("device")
+    return Purpose(
+        **fields,
+        request=request and Request(**{**request, "amr": tuple(request["amr"])}),
+        device=device and Device(**{**device, "amr": tuple(device["amr"])}),
+    )
 
 
 def step_of(services: Services, purpose: Purpose, session: BrowserSession | None) -> Step:
@@ -84,13 +93,13 @@ def step_of(services: Services, purpose: Purpose, session: BrowserSession | None
 
 def page_of(services: Services, purpose: Purpose, step: Step) -> str:
     """Where a browser goes for `step`."""
-    if step is Step.DONE and purpose.request is None:
+    if step is Step.DONE and purpose.asker is None:
         return purpose.page
     path = {
         Step.PASSWORD: "/login",
         Step.SECOND: "/login/code",
         Step.ENROL: "/login/missing",
         Step.UNMET: "/login/missing",
-        Step.DONE: "/consent",
+        Step.DONE: "/consent" if purpose.request else "/device/confirm",
     }[step]
     return f"{path}?{urlencode({'for': seal(services.keys.seal, purpose)})}"

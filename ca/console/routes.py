@@ -113,13 +113,14 @@ def show_missing(services: Given, request: Request, sealed: For = "") -> Respons
     purpose = flow.unseal(services.keys.seal, sealed, now)
     session = session_of(services, request, now)
     step = flow.step_of(services, purpose, session)
-    if purpose.request is None or step not in (Step.ENROL, Step.UNMET):
+    if purpose.asker is None or step not in (Step.ENROL, Step.UNMET):
         return RedirectResponse(flow.page_of(services, purpose, step), 303)
     return show(
         "missing.html",
-        sends_to=purpose.request.redirect_uri,
+        sends_to=purpose.request.redirect_uri if purpose.request else "",
         user=session.user if session else None,
-        request=purpose.request,
+        request=purpose.asker,
+        answers_to="/consent" if purpose.request else "/device/confirm",
         enrol=step is Step.ENROL,
         sealed=flow.seal(services.keys.seal, purpose),
     )
@@ -236,7 +237,7 @@ def login_page(  # noqa: PLR0913 what stands on it
         name=known.user.username if known else typed,
         error=error.message if error else "",
         key_failed=isinstance(error, WrongKey),
-        request=purpose.request,
+        request=purpose.asker,
         sealed=flow.seal(key, purpose),
         question=webauthn.ask(key, site, asked, (), int(time.time())) if site else None,
     )
@@ -265,7 +266,7 @@ def second_page(
         user=user,
         error=error.message if error else "",
         key_failed=isinstance(error, WrongKey),
-        request=purpose.request,
+        request=purpose.asker,
         sealed=flow.seal(key, purpose),
         has_app="otp" in kinds,
         question=webauthn.ask(key, site, asked, keys, now) if site else None,

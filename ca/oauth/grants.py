@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine
 
 from ca.errors import InvalidRequest
+from ca.identity.proofs import Proofs
 from ca.identity.sessions import hash_of, new_secret
 from ca.keys.files import FileSigner
 from ca.oauth.tokens import LIFETIME, issue_access_token
@@ -53,26 +54,41 @@ class Tokens:
         }
 
 
-def begin_grant(connection: Connection, code: store.Code, now: int) -> Tokens:
+@dataclass(frozen=True)
+class Agreement:
+    """What a person agreed to: for which client, in which browser session, after proving what.
+
+    `via` is "device" if the client runs elsewhere than the browser.
+    """
+
+    user_id: str
+    browser_session_id: str
+    client_id: str
+    scope: str
+    proofs: Proofs
+    via: str = ""
+
+
+def begin_grant(connection: Connection, agreed: Agreement, now: int) -> Tokens:
     """A new session for what a person agreed to, and its first refresh token.
 
     Raises:
         InvalidGrant: the person is disabled, or logged out since.
     """
-    user = find_user(connection, code.user_id)
-    lives = sessions.is_live_browser_session(connection, code.browser_session_id, now)
+    user = find_user(connection, agreed.user_id)
+    lives = sessions.is_live_browser_session(connection, agreed.browser_session_id, now)
     if user is None or user.disabled or not lives:
         raise InvalidGrant("This login has ended. Log in again.")
-    by_sso = any(proof.amr.startswith("sso:") for proof in code.proofs)
+    by_sso = any(proof.amr.startswith("sso:") for proof in agreed.proofs)
     session = GrantSession(
         sid=str(uuid.uuid4()),
         handle=str(uuid.uuid4()),
         user=user,
-        browser_session_id=code.browser_session_id,
-        client_id=code.client_id,
-        scope=code.scope,
-        proofs=code.proofs,
-        via="",
+        browser_session_id=agreed.browser_session_id,
+        client_id=agreed.client_id,
+        scope=agreed.scope,
+        proofs=agreed.proofs,
+        via=agreed.via,
         expires_at=now + (SSO_LIFETIME if by_sso else GRANT_LIFETIME),
     )
     sessions.add_grant_session(connection, session, now)

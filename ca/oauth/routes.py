@@ -6,14 +6,15 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from ca.console import flow
-from ca.console.browser import session_of
+from ca.console.browser import session_of, visitor_of
 from ca.console.edge import PageRoute
 from ca.errors import InvalidRequest
-from ca.oauth import clients, metadata, tokens
+from ca.oauth import clients, device, metadata, tokens
 from ca.oauth.api_token import exchange_api_token
 from ca.oauth.authorize import Returned, read_request
 from ca.oauth.forms import Form, fields
 from ca.oauth.grants import Server
+from ca.oauth.introspect import introspect
 from ca.oauth.refresh import refresh
 from ca.oauth.revoke import revoke
 from ca.oauth.token import exchange_code
@@ -62,12 +63,12 @@ def token(services: Given, request: Request, form: Form) -> dict[str, str | int]
             given = exchange_code(server, client_id, form, now)
         case "refresh_token":
             given = refresh(server, client_id, form.get("refresh_token", ""), now)
+        case device.GRANT_TYPE:
+            given = device.redeem_device_code(server, client_id, form, now)
         case "api_token":
             given = exchange_api_token(server, client_id, form.get("api_token", ""), now)
         case _:
-            raise UnsupportedGrant(
-                "grant_type must be authorization_code, refresh_token or api_token."
-            )
+            raise UnsupportedGrant(f"grant_type must be of {', '.join(metadata.GRANT_TYPES)}.")
     return given.answer(server, now)
 
 
@@ -77,6 +78,21 @@ def revoke_token(services: Given, request: Request, form: Form) -> dict[str, str
     client_id = _client(services, request, form)
     revoke(_server(services), client_id, form.get("token", ""), int(time.time()))
     return {}
+
+
+@router.post("/oauth2/introspect")
+def introspect_token(services: Given, request: Request, form: Form) -> dict[str, object]:
+    """Says whether a token is good, and what for; only to the client that it belongs to."""
+    client_id = _client(services, request, form)
+    return introspect(_server(services), client_id, form.get("token", ""), int(time.time()))
+
+
+@router.post("/oauth2/device_authorization")
+def authorize_device(services: Given, request: Request, form: Form) -> dict[str, str | int]:
+    """Begins the login of a device without a browser: the code that it shows, and its own."""
+    client_id = _client(services, request, form)
+    visitor = visitor_of(request)
+    return device.authorize_device(_server(services), client_id, form, visitor, int(time.time()))
 
 
 @router.get("/.well-known/oauth-authorization-server")

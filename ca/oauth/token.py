@@ -7,7 +7,7 @@ import re
 
 from ca import audit
 from ca.identity.sessions import hash_of
-from ca.oauth.grants import InvalidGrant, Server, Tokens, begin_grant
+from ca.oauth.grants import Agreement, InvalidGrant, Server, Tokens, begin_grant
 from ca.store import oauth as store
 from ca.store.engine import writing
 from ca.store.revocations import Cause
@@ -36,7 +36,14 @@ def exchange_code(server: Server, client_id: str, form: dict[str, str], now: int
                 if revoked is not None:
                     audit.append_revoking(connection, cause, sid, revoked)
         elif _fits(code, client_id, form, now):
-            tokens = begin_grant(connection, code, now)
+            agreed = Agreement(
+                user_id=code.user_id,
+                browser_session_id=code.browser_session_id,
+                client_id=code.client_id,
+                scope=code.scope,
+                proofs=code.proofs,
+            )
+            tokens = begin_grant(connection, agreed, now)
             store.note_session_of_code(connection, code_hash, tokens.session.sid)
             detail = {"client": client_id, "amr": sorted(tokens.session.amr)}
             audit.append(connection, "grant:begin", code.user_id, tokens.session.sid, detail)

@@ -42,6 +42,7 @@ class AccessToken:
     auth_time: int | None
     via: str
     jti: str
+    iat: int
     exp: int
 
 
@@ -159,9 +160,9 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _read(claims: dict[str, object]) -> AccessToken:
     amr = claims["amr"]
-    exp = claims["exp"]
+    exp, iat = claims["exp"], claims["iat"]
     auth_time = claims.get("auth_time")
-    if not (isinstance(exp, int) and isinstance(amr, list)):
+    if not (isinstance(exp, int) and isinstance(iat, int) and isinstance(amr, list)):
         raise TypeError("not the claims of an access token")
     if not (auth_time is None or isinstance(auth_time, int)):
         raise TypeError("not the claims of an access token")
@@ -174,6 +175,7 @@ def _read(claims: dict[str, object]) -> AccessToken:
         auth_time=auth_time,
         via=str(claims.get("via", "")),
         jti=str(claims["jti"]),
+        iat=iat,
         exp=exp,
     )
 

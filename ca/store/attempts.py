@@ -40,6 +40,17 @@ def count_one(connection: Connection, subject: str, seen: Count, now: int) -> bo
     return result.rowcount == 1
 
 
+def count_below(connection: Connection, subject: str, most: int, now: int) -> bool:
+    """Count one attempt; False, and nothing counted, if there were `most` already."""
+    _add_if_absent(connection, subject)
+    result = connection.execute(
+        update(attempts)
+        .where(attempts.c.subject == subject, attempts.c.failures < most)
+        .values(failures=attempts.c.failures + 1, last_at=now)
+    )
+    return result.rowcount == 1
+
+
 def take_back(connection: Connection, subject: str) -> None:
     """Undo the count of one attempt, which was right."""
     connection.execute(

@@ -28,6 +28,7 @@ class RefreshToken:
     """A refresh token that was issued."""
 
     sid: str
+    issued_at: int
     used_at: int | None
     successor_sealed: bytes | None
 
@@ -89,7 +90,10 @@ def find_refresh_token(connection: Connection, token_hash: str) -> RefreshToken 
     """The refresh token with this hash, spent or not."""
     row = connection.execute(
         select(
-            refresh_tokens.c.sid, refresh_tokens.c.used_at, refresh_tokens.c.successor_sealed
+            refresh_tokens.c.sid,
+            refresh_tokens.c.issued_at,
+            refresh_tokens.c.used_at,
+            refresh_tokens.c.successor_sealed,
         ).where(refresh_tokens.c.token_hash == token_hash)
     ).one_or_none()
     return None if row is None else RefreshToken(*row)
