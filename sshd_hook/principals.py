@@ -204,6 +204,7 @@ def _admission(question: Question, record: ServiceRecord) -> Answer:
         service=question.name,
         serial=certificate.serial,
         key=fingerprint(certificate.public_key),
+        authority=fingerprint(certificate.signature_key),
         session=session_handle(certificate),
         claims=claims_of(certificate),
     )

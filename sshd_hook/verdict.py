@@ -21,7 +21,7 @@ START_TIME = 19  # its place after the process name: field 22 (proc(5))
 MAX_DIGITS = 20
 FINGERPRINT_LENGTH = 50  # "SHA256:" and 43 characters
 _BASE64 = DIGITS | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+/")
-_LABELS = ("user", "service", "serial", "key", "session", "amr", "auth-time", "via")
+_LABELS = ("user", "service", "serial", "key", "authority", "session", "amr", "auth-time", "via")
 _OPEN = posix.O_NOFOLLOW | posix.O_CLOEXEC
 
 
@@ -33,18 +33,27 @@ class Connection:
     """Whom the hook let in, where, and how they had logged in.
 
     `service` is the name as it was asked for, with its instance; `key` is the fingerprint of the
-    person's key; `session` is the handle of the grant session.
+    person's key, `authority` that of the CA's; `session` is the handle of the grant session.
     """
 
-    __slots__ = ("claims", "key", "serial", "service", "session", "user")
+    __slots__ = ("authority", "claims", "key", "serial", "service", "session", "user")
 
     def __init__(  # noqa: PLR0913 -- what the agent needs to decide again
-        self, *, user: str, service: str, serial: int, key: str, session: str, claims: Claims
+        self,
+        *,
+        user: str,
+        service: str,
+        serial: int,
+        key: str,
+        authority: str,
+        session: str,
+        claims: Claims,
     ) -> None:
         self.user = user
         self.service = service
         self.serial = serial
         self.key = key
+        self.authority = authority
         self.session = session
         self.claims = claims
 
@@ -132,6 +141,7 @@ def render(connection: Connection) -> bytes:
         connection.service,
         str(connection.serial),
         connection.key,
+        connection.authority,
         connection.session,
         ",".join(sorted(claims.amr)),
         "" if claims.auth_time is None else str(claims.auth_time),
@@ -190,10 +200,12 @@ def parse(note: bytes) -> Connection:
     words = [line.partition(" ") for line in lines]
     if tuple(word[0] for word in words) != _LABELS:
         raise ValueError("not the lines of a connection")
-    user, service, serial, key, session, amr, auth_time, via = (word[2] for word in words)
+    user, service, serial, key, authority, session, amr, auth_time, via = (
+        word[2] for word in words
+    )
     if not is_user_id(user) or parse_service(service) is None or not is_user_id(session):
         raise ValueError("not a user, a service and a session")
-    if len(key) != FINGERPRINT_LENGTH or not _BASE64.issuperset(key.removeprefix("SHA256:")):
+    if not (_is_fingerprint(key) and _is_fingerprint(authority)):
         raise ValueError("not a fingerprint")
     values = amr.split(",") if amr else []
     if not all(map(is_amr_value, values)) or via not in ("", "device"):
@@ -202,7 +214,13 @@ def parse(note: bytes) -> Connection:
         raise ValueError("not a number")
     claims = Claims(frozenset(values), int(auth_time) if auth_time else None, via)
     return Connection(
-        user=user, service=service, serial=int(serial), key=key, session=session, claims=claims
+        user=user,
+        service=service,
+        serial=int(serial),
+        key=key,
+        authority=authority,
+        session=session,
+        claims=claims,
     )
 
 
@@ -241,6 +259,10 @@ def _read(folder: int, owner: int, name: str) -> bytes:
     if len(note) > MAX_NOTE:
         raise VerdictError("the verdict is too long")
     return note
+
+
+def _is_fingerprint(text: str) -> bool:
+    return len(text) == FINGERPRINT_LENGTH and _BASE64.issuperset(text.removeprefix("SHA256:"))
 
 
 def _is_number(text: str) -> bool:

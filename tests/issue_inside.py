@@ -1,7 +1,8 @@
 """Certificates of a CA in a private machine, for people whose login is not what is tested.
 
 Run as `python -m tests.issue_inside DATA PASSPHRASE-FILE`, with JSON on standard input: a user name
-and a public key for each session. For each it prints the session's handle and two certificates.
+and a public key for each session. For each it prints the session's handle, which is its refresh token
+as well, and two certificates.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from typing import TYPE_CHECKING
 from ca import settings
 from ca.directory import people
 from ca.identity.proofs import Proof
+from ca.identity.sessions import hash_of
 from ca.issuance.sign import Bearer, Issuer
 from ca.issuance.subject_key import parse_subject_key
 from ca.keys import keyring
 from ca.keys.files import public_line
-from ca.store import sessions
+from ca.store import oauth, sessions
 from ca.store.engine import open_engine, writing
 from ca.store.sessions import GrantSession
 
@@ -45,6 +47,7 @@ def begin_session(engine: Engine, username: str, now: int) -> GrantSession:
             expires_at=now + HOUR,
         )
         sessions.add_grant_session(connection, session, now)
+        oauth.add_refresh_token(connection, hash_of(session.handle), session.sid, now)
     return session
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import struct
@@ -16,6 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ca.issuance import krl
+from sshd_hook.agent.revoked import Revoked
+from sshd_hook.wire import WireError
 from tests.certificates import authority, line, subject_key, user_certificate
 
 if TYPE_CHECKING:
@@ -256,3 +259,40 @@ def test_the_same_content_is_the_same_bytes(tmp_path: Path) -> None:
 def test_a_serial_that_no_certificate_has_is_refused(serial: int) -> None:
     with pytest.raises(ValueError, match="serial"):
         krl.write(1, 2, {CA.public_key: [5, serial]}, ())
+
+
+# --- what the host's agent reads ------------------------------------------------------------
+
+
+@with_a_folder
+@given(serials(), serials(), fingerprints)
+def test_the_agent_reads_what_was_written(
+    some: frozenset[int], others: frozenset[int], keys: set[bytes]
+) -> None:
+    spared = set(sorted(some)[::3])
+    data = krl.write(7, 1, {CA.public_key: some, OTHER.public_key: others}, keys, spared)
+    near = {one + step for one in some | others for step in (-1, 0, 1)}
+
+    read = Revoked(data)
+
+    assert read.version == 7
+    assert {one for one in near if read.serial(one)} == (some | others) - spared
+    assert all(read.key(f"SHA256:{text_of(key)}") for key in keys)
+    assert not read.key(f"SHA256:{text_of(sha256(b'another'))}")
+
+
+def test_whoever_is_spared_stands_in_the_comment_that_sshd_passes_over(tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    path.write_bytes(krl.write(7, 1, {CA.public_key: [3, 5, 8]}, (), [8, 3]))
+
+    assert "# Comment: spared 3 8" in content(path)
+    assert serials_in(path) == {3, 5, 8}
+
+
+@given(st.binary(max_size=200), st.integers(0, 400))
+def test_the_agent_reads_nothing_that_is_damaged(noise: bytes, cut: int) -> None:
+    data = krl.write(7, 1, {CA.public_key: [3, 5, 8]}, [sha256(b"key")])
+    for wrong in (noise, data + noise[:9], data[: cut % len(data)]):
+        if wrong != data:
+            with contextlib.suppress(WireError):
+                assert not Revoked(wrong).serial(4)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from machine.clients import ssh
+from machine.clients import HOST, SERVICE, ssh
 from machine.private import PYTHON, PrivateMachine
 from machine.sshd import make_keys, start_sshd
 from sshd_hook import paths
@@ -20,12 +20,12 @@ from tests.hosts import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from subprocess import Popen
 
 CA = (*PYTHON, "-m", "ca.ops.main")
 DATA = "/var/lib/amrgate-ca"
 PASSPHRASE = "/root/passphrase"
 EXAMPLE = (Path(__file__).parent.parent / "examples" / "acme.toml").read_text()
-HOST = "ssh.acme.example"
 PORT = 8080
 
 
@@ -61,7 +61,7 @@ class World:
         machine.spawn(paths.SSHD_HOOK, "agent", log="/var/log/agent")
         wait_for(lambda: "obeying" in machine.path("/var/log/agent").read_text(), 60)
         start_sshd(machine)
-        self.sessions = self._log_in("alice", "alice", "alice", "bob", "carol")
+        self.sessions = self._log_in("alice", "alice", "alice", "bob", "carol", *5 * ["alice"])
 
     def operate(self, *arguments: str) -> str:
         return self.machine.check(*CA, *arguments)
@@ -84,11 +84,24 @@ class World:
             for person, (handle, lines) in zip(people, given, strict=True)
         ]
 
-    def admits(self, session: Session, number: int = 0) -> bool:
-        """Whether sshd lets them in with one of the session's certificates."""
+    def use(self, session: Session, number: int = 0) -> None:
+        """Have their ssh take one of the session's certificates."""
         path = self.machine.path(f"/home/{session.person}/.ssh/id_ed25519-cert.pub")
         path.write_text(f"{session.certificates[number]}\n")
+
+    def admits(self, session: Session, number: int = 0) -> bool:
+        """Whether sshd lets them in with one of the session's certificates."""
+        self.use(session, number)
         return ssh(self.machine, session.person, "echo", "in").out == "in\n"
+
+    def open(self, session: Session, *options: str) -> Popen[str]:
+        """A connection that stays open, once it is; its input tells when it is not."""
+        self.use(session)
+        words = ("ssh", *options, f"{SERVICE}@{HOST}", "echo in; exec cat")
+        connection = self.machine.popen(words, session.person)
+        assert connection.stdout
+        assert connection.stdout.readline() == "in\n"
+        return connection
 
     def list(self) -> bytes:
         return self.machine.path(paths.REVOKED).read_bytes()
@@ -102,6 +115,23 @@ class World:
         return time.monotonic() - begun
 
 
+def is_open(connection: Popen[str]) -> bool:
+    """Whether what is said to it still comes back."""
+    assert connection.stdin
+    assert connection.stdout
+    try:
+        connection.stdin.write("still\n")
+        connection.stdin.flush()
+    except BrokenPipeError:
+        return False
+    return connection.stdout.readline() == "still\n"
+
+
+def ended(connection: Popen[str]) -> str:
+    """How the client says that its connection ended, within ten seconds."""
+    return connection.communicate(timeout=10)[1]
+
+
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     with PrivateMachine() as machine:
@@ -110,7 +140,7 @@ def world() -> Iterator[World]:
 
 @pytest.mark.attack(62)
 def test_what_is_revoked_is_refused_within_a_second_and_others_go_on(world: World) -> None:
-    one, another, _, bob, carol = world.sessions
+    one, another, _, bob, carol = world.sessions[:5]
     everybody = [(one, 0), (one, 1), (another, 0), (bob, 0), (carol, 0)]
     assert all(world.admits(session, number) for session, number in everybody)
     key = world.machine.check("ssh-keygen", "-lf", "/home/carol/.ssh/id_ed25519.pub").split()[1]
@@ -127,6 +157,60 @@ def test_what_is_revoked_is_refused_within_a_second_and_others_go_on(world: Worl
     assert not world.admits(bob)
     assert world.admits(one, 1)
     assert min(seconds) < 1, seconds
+
+
+def test_what_is_open_ends_when_its_certificate_is_revoked(world: World) -> None:
+    """Also what shares one connection, and what keeps no terminal; another login's stays."""
+    revoked, kept = world.sessions[5:7]
+    stays = world.open(kept)
+    control = ("-o", "ControlPath=~/.ssh/control")
+    master = world.open(revoked, *control, "-o", "ControlMaster=yes")
+    shared = world.open(revoked, *control)
+    alone = world.open(revoked)
+
+    world.revoke("certificate", "revoke", revoked.handle)
+
+    assert all("closed" in ended(one) for one in (master, alone))
+    ended(shared)
+    assert is_open(stays)
+    stays.kill()
+    stays.communicate(timeout=10)
+    agents_log = world.machine.path("/var/log/agent").read_text()
+    assert agents_log.count("ended the connection of") == 2
+    assert "its certificate was revoked" in agents_log
+
+
+def test_what_a_client_gave_back_leaves_open_what_is_until_something_else_ends_it(
+    world: World,
+) -> None:
+    session = world.sessions[7]
+    connection = world.open(session)
+    before = world.list()
+    form = ("client_id=amrgate", f"token={session.handle}")
+    words = [word for field in form for word in ("--data-urlencode", field)]
+    world.machine.check("curl", "-fsS", f"http://127.0.0.1:{PORT}/oauth2/revoke", *words)
+    wait_for(lambda: world.list() != before, 20)
+
+    assert not world.admits(session)
+    time.sleep(4)  # longer than the agent waits between two looks
+    assert is_open(connection)
+
+    world.revoke("certificate", "revoke", session.serials[0])
+
+    assert "closed" in ended(connection)
+
+
+def test_what_is_open_ends_when_more_is_required_than_its_login_showed(world: World) -> None:
+    connection = world.open(world.sessions[8])
+    path = world.machine.path("/root/acme.toml")
+    path.write_text(EXAMPLE.replace("# [org", "[org").replace('# amr = ["mfa"]', 'amr = ["mfa"]'))
+
+    world.operate("apply", "/root/acme.toml")
+
+    assert "closed" in ended(connection)
+    path.write_text(EXAMPLE)
+    world.operate("apply", "/root/acme.toml")
+    wait_for(lambda: world.admits(world.sessions[8]), 20)
 
 
 def test_a_host_hears_of_it_when_its_ca_is_back(world: World) -> None:

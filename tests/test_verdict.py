@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+AUTHORITY = "SHA256:ETtM7Sry9u6Dy8BSyc5mdvCl6nPuQ+4cEbQr+cN0EOU"
 KEY = "SHA256:71RkDR6KvembhNzWA7eu0CxFK+QR9MBXMnGURlNcIFM"
 NOTE = (
-    f"user {ALICE}\nservice {SERVICE}\nserial 18446744073709551615\nkey {KEY}\nsession {HANDLE}\n"
+    f"user {ALICE}\nservice {SERVICE}\nserial 18446744073709551615\nkey {KEY}\n"
+    f"authority {AUTHORITY}\nsession {HANDLE}\n"
     "amr mfa,otp,pwd,sso:acme:mfa\nauth-time 1800000000\nvia device\n"
 )
 
@@ -37,6 +39,7 @@ def connection(
         service=SERVICE,
         serial=2**64 - 1,
         key=KEY,
+        authority=AUTHORITY,
         session=HANDLE,
         claims=Claims(amr, auth_time, via),
     )
@@ -44,7 +47,7 @@ def connection(
 
 def fields(of: Connection) -> tuple[object, ...]:
     claims = of.claims
-    who = (of.user, of.service, of.serial, of.key, of.session)
+    who = (of.user, of.service, of.serial, of.key, of.authority, of.session)
     return (*who, claims.amr, claims.auth_time, claims.via)
 
 
@@ -57,7 +60,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_connection_is_eight_lines() -> None:
+def test_a_connection_is_nine_lines() -> None:
     assert verdict.render(connection()) == NOTE.encode()
     assert fields(verdict.parse(NOTE.encode())) == fields(connection())
 
@@ -79,6 +82,7 @@ def test_what_is_rendered_is_parsed(amr: frozenset[str], auth_time: int | None, 
         (ALICE, "alice"),
         (SERVICE, "root"),
         (KEY, KEY[:-1]),
+        (AUTHORITY, f"{AUTHORITY}A"),
         (KEY, KEY[:-1] + "\x1b"),
         (HANDLE, ""),
         ("mfa,", "root,"),

@@ -7,6 +7,9 @@ Serials are written in the shortest of three ways: one by one, as a range, or as
 are written by their fingerprint, which also reaches every certificate of the key, and every one
 that the key signed. Key ids are not used: ours are user ids, and an entry would refuse what its
 user gets after the next login as well.
+
+The comment, which sshd passes over, names the serials that are refused but whose open connections
+stay (`SPARED`): the host's agent reads it.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ MAGIC = b"SSHKRL\n\0"
 FORMAT = 1
 
 CERTIFICATES, FINGERPRINTS = 1, 5  # sections
+SPARED = "spared"  # the comment's first word, before serials
+
 SERIAL_LIST, SERIAL_RANGE, SERIAL_BITMAP = 0x20, 0x21, 0x22  # parts of CERTIFICATES
 
 # What each way costs, in bytes.
@@ -39,17 +44,20 @@ def write(
     generated_at: int,
     serials: Mapping[bytes, Iterable[int]],
     fingerprints: Iterable[bytes],
+    spared: Iterable[int] = (),
 ) -> bytes:
     """The list that revokes certificates by CA key and serial, and keys by their SHA-256.
 
     `version` grows with every change; `generated_at` is in seconds since the epoch. sshd looks at
     neither: that a list is not an older one is for whoever installs it to see. The same content is
-    always the same bytes.
+    always the same bytes. `spared` are the serials whose open connections stay.
 
     Raises:
         ValueError: a serial is 0, which sshd never finds in a list, or has more than 64 bits.
     """
-    flags, reserved, comment = wire.u64(0), wire.string(b""), wire.string(b"")
+    flags, reserved = wire.u64(0), wire.string(b"")
+    words = [str(serial) for serial in sorted(spared)]
+    comment = wire.string(" ".join((SPARED, *words) if words else ()).encode())
     header = wire.u32(FORMAT) + wire.u64(version) + wire.u64(generated_at)
     sections = [
         _part(CERTIFICATES, wire.string(authority) + reserved + b"".join(_serials(sorted(revoked))))

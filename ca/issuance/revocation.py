@@ -143,5 +143,5 @@ class Revocations:
     def _write(self, revoked: Revoked) -> RevocationList:
         serials = {self._authorities[kind]: some for kind, some in revoked.serials.items()}
         keys = map(bytes.fromhex, revoked.keys)
-        data = krl.write(revoked.version, revoked.changed_at, serials, keys)
+        data = krl.write(revoked.version, revoked.changed_at, serials, keys, revoked.spared)
         return RevocationList(revoked.version, data)

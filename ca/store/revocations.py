@@ -32,7 +32,11 @@ from ca.store.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
+
+# A client gives its tokens back when a later login has replaced them: its certificates are refused
+# from then on, but what it has open stays, until something else revokes them as well.
+SPARING = "grant:revoke"
 
 SLOW_CLOCK = 300  # seconds: on a host whose clock is late, a certificate lives on
 OVERDUE = 3600  # seconds that an entry may stay longer
@@ -49,12 +53,16 @@ class Cause:
 
 @dataclass(frozen=True)
 class Revoked:
-    """The content of a list: serials by kind of certificate, and SHA-256 of keys in hex."""
+    """The content of a list: serials by kind of certificate, and SHA-256 of keys in hex.
+
+    `spared` are those of the serials whose open connections stay.
+    """
 
     version: int
     changed_at: int
     serials: dict[str, list[int]]
     keys: list[str]
+    spared: list[int]
 
 
 def version(connection: Connection) -> int:
@@ -69,12 +77,15 @@ def listed(connection: Connection) -> Revoked:
         select(revocation_list.c.version, revocation_list.c.changed_at)
     ).one()
     serials: dict[str, list[int]] = {}
-    for kind, serial in connection.execute(
-        select(certificates.c.kind, certificates.c.serial).join(revocations)
+    spared = []
+    for kind, serial, event in connection.execute(
+        select(certificates.c.kind, certificates.c.serial, revocations.c.event).join(revocations)
     ):
         serials.setdefault(kind, []).append(serial)
+        if event == SPARING:
+            spared.append(serial)
     keys = connection.execute(select(revoked_keys.c.fingerprint)).scalars().all()
-    return Revoked(version, changed_at, serials, list(keys))
+    return Revoked(version, changed_at, serials, list(keys), spared)
 
 
 def revoke_sessions(connection: Connection, sids: Collection[str], cause: Cause) -> list[int]:
@@ -86,6 +97,19 @@ def revoke_sessions(connection: Connection, sids: Collection[str], cause: Cause)
     return _revoke(
         connection, certificates.c.subject.in_(users) & certificates.c.sid.in_(sids), cause
     )
+
+
+def revoke_returned(
+    connection: Connection, user_id: str, cause: Cause, *, but: str = ""
+) -> list[int]:
+    """End what is open with certificates whose sessions had been given back by their clients.
+
+    Whoever stole one could have given it back, so as to outlive what ends all of a person's.
+    Those of the session `but` (a `sid`) stay; returns the serials.
+    """
+    returned = select(revocations.c.serial).where(revocations.c.event == SPARING)
+    own = (certificates.c.subject == user_id) & (certificates.c.sid != but)
+    return _revoke(connection, own & certificates.c.serial.in_(returned), cause)
 
 
 def revoke_user(connection: Connection, user_id: str, cause: Cause) -> list[int]:
@@ -123,6 +147,7 @@ def _revoke(connection: Connection, which: ColumnElement[bool], cause: Cause) ->
     # Whoever records a certificate holds this lock too, and then looks whether its session still
     # lives: each certificate is either seen here, or its session's end there.
     audit_log.lock(connection)
+    stricken = _spare_no_more(connection, which, cause)
     listed_until = certificates.c.valid_before + SLOW_CLOCK
     found: Any = select(
         certificates.c.serial,
@@ -137,10 +162,25 @@ def _revoke(connection: Connection, which: ColumnElement[bool], cause: Cause) ->
     )
     columns = ["serial", "revoked_at", "actor", "event", "listed_until"]
     revoke = insert(revocations).from_select(columns, found).returning(revocations.c.serial)
-    serials = sorted(connection.execute(revoke).scalars())
+    serials = sorted((*stricken, *connection.execute(revoke).scalars()))
     if serials:
         _change(connection, cause.at)
     return serials
+
+
+def _spare_no_more(
+    connection: Connection, which: ColumnElement[bool], cause: Cause
+) -> Sequence[int]:
+    if cause.event == SPARING:
+        return ()
+    found = select(certificates.c.serial).where(which)
+    strike = (
+        update(revocations)
+        .where(revocations.c.event == SPARING, revocations.c.serial.in_(found))
+        .values(actor=cause.actor, event=cause.event)
+        .returning(revocations.c.serial)
+    )
+    return connection.execute(strike).scalars().all()
 
 
 def _change(connection: Connection, now: int) -> None:

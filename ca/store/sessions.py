@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Select, insert, select, update
 
 from ca.identity.proofs import Proofs, amr_of, auth_time_of, from_fields, to_fields
 from ca.store.people import USER_COLUMNS, User, user_of
-from ca.store.revocations import Cause, revoke_sessions
+from ca.store.revocations import Cause, revoke_returned, revoke_sessions
 from ca.store.tables import (
     api_tokens,
     browser_sessions,
@@ -298,7 +298,8 @@ def end_grants(connection: Connection, user_id: str, cause: Cause, *, but: str =
         .values(ended_at=cause.at)
         .returning(grant_sessions.c.sid)
     )
-    return revoke_sessions(connection, ended.scalars().all(), cause)
+    revoked = revoke_sessions(connection, ended.scalars().all(), cause)
+    return revoked + revoke_returned(connection, user_id, cause, but=but)
 
 
 def session_of(row: Any) -> GrantSession:

@@ -10,14 +10,15 @@ import subprocess
 import threading
 import time
 
-from sshd_hook import accounts, paths, service
-from sshd_hook.agent import apply, host, keygen, poll, sweep
+from sshd_hook import accounts, paths, service, verdict
+from sshd_hook.agent import apply, connections, host, keygen, poll, sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SWEEP_EVERY = 10  # seconds
+LOOK_EVERY = 3  # seconds: who was still logging in at a change is seen at the next look
 FIRST_PAUSE = 0.5  # seconds after a failure, doubled with each further one
 LONGEST_PAUSE = 10.0
 SHORTEST_ROUND = 1.0  # seconds for an answer without news: a CA that never waits is not flooded
@@ -43,6 +44,7 @@ class Agent:
         self._installed = apply.read_installed(self._host)
         # The first question is for everything: what somebody damaged is set right by a restart.
         self._have = poll.Have()
+        self.changed = threading.Event()
 
     def run(self) -> None:
         """Follow the CA until this process is ended."""
@@ -76,6 +78,7 @@ class Agent:
         verified = apply.verify(update, self._host, floor, self._installed, int(time.time()))
         apply.install(verified)
         self._installed, statement = verified.installed, verified.freshness
+        self.changed.set()
         had, self._have = self._have, poll.Have(statement.version, statement.krl_version)
         if verified.bundle is not None:
             service.log(f"obeying version {self._have.version}")
@@ -102,6 +105,7 @@ def main() -> None:
         with contextlib.suppress(*FAILURES):
             apply.make_homes(apply.load_accounts().live)
         threading.Thread(target=_sweep_for_ever, daemon=True).start()
+        threading.Thread(target=_end_for_ever, args=(agent.changed,), daemon=True).start()
         service.Notifier().ready()
         agent.run()
 
@@ -151,3 +155,18 @@ def _sweep_for_ever() -> None:
         time.sleep(SWEEP_EVERY)
         with contextlib.suppress(OSError):
             sweep.sweep()
+
+
+def _end_for_ever(changed: threading.Event) -> None:
+    """End what is refused by now, after each change and every few seconds."""
+    last = ""
+    while True:
+        changed.wait(LOOK_EVERY)
+        changed.clear()
+        try:
+            connections.end_refused(int(time.time()))
+            last = ""
+        except (*FAILURES, ValueError, verdict.VerdictError) as error:
+            if str(error) != last:  # said once, not every few seconds
+                service.log(f"open connections cannot be looked at: {error}")
+            last = str(error)

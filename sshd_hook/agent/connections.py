@@ -1,0 +1,81 @@
+"""Ending the open connections that would be refused by now.
+
+sshd asks once, at the login. What changed since is for the agent to see: it decides again about
+everybody whom the hook let in and whose connection is still open.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sshd_hook import paths, service, verdict
+from sshd_hook.agent import apply, processes, revoked
+from sshd_hook.bundle import from_fd
+from sshd_hook.names import parse_service
+from sshd_hook.policy import ALLOWED, CONTRIBUTOR, Access, Requirement, decide
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sshd_hook.agent.processes import Process, Table
+    from sshd_hook.agent.revoked import Revoked
+    from sshd_hook.bundle import Bundle
+    from sshd_hook.verdict import Connection
+
+
+def end_refused(now: int) -> int:
+    """End each open connection that is refused by what is installed; return how many.
+
+    Raises:
+        OSError, ValueError: a part of what is installed cannot be read.
+        verdict.VerdictError: the folder of verdicts cannot be trusted.
+    """
+    known = verdict.connections()
+    if not known:
+        return 0
+    with open(paths.REVOKED, "rb") as file:
+        listed = revoked.Revoked(file.read())
+    with open(paths.BUNDLE, "rb") as file:
+        bundle = from_fd(file.fileno(), os.fstat(file.fileno()).st_size)
+        refused = [
+            (processes.Process(pid, start, 0), connection, why)
+            for pid, start, connection in known
+            if (why := reason(connection, bundle, listed, now))
+        ]
+    if not refused:
+        return 0
+    table = processes.Table()
+    return sum(_end(leader, connection, why, table) for leader, connection, why in refused)
+
+
+def reason(connection: Connection, bundle: Bundle, listed: Revoked, now: int) -> str:
+    """Why a connection may not stay open, "" if it may.
+
+    It may grow older than a requirement's `max_age`: a login is recent or not when somebody comes.
+    """
+    if listed.serial(connection.serial):
+        return "its certificate was revoked"
+    if listed.key(connection.key):
+        return "its key was revoked"
+    if listed.key(connection.authority):
+        return "its certificate is of a CA that was revoked"
+    name = parse_service(connection.service)
+    record = bundle.service(name.record) if name else None
+    if record is None:
+        return "there is no such service any more"
+    role, exempt = bundle.role(record.access_list, connection.user) or (0, False)
+    asked = record.requirement
+    timeless = Requirement(asked.amr, device=asked.device, providers=asked.providers)
+    access = Access(role, CONTRIBUTOR, exempt=exempt)
+    decision = decide(timeless, access, connection.claims, None, now)
+    return "" if decision.outcome == ALLOWED else f"its user has {decision.outcome}"
+
+
+def _end(leader: Process, connection: Connection, why: str, table: Table) -> bool:
+    owns = apply.load_accounts().owns
+    # A note is also left for who proved nothing: only who is in has a process of the service's.
+    if not any(owns(one.uid) for one in table.descendants(leader.pid)):
+        return False
+    processes.end(leader, table)
+    where = f"{connection.user} to {connection.service}"
+    service.log(f"ended the connection of {where}, serial {connection.serial}: {why}")
+    return True
