@@ -1,36 +1,58 @@
-"""/organizations: an organization, and whether it requires multi-factor logins."""
+"""/organizations: those of the caller, what they are called, and that the operator makes them."""
 
 import time
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from ca.api import gate, shapes
+from ca.api import gate, references, shapes
+from ca.api.extended_access import ORGANIZATIONS
 from ca.api.gate import Authenticated
-from ca.directory import enforcement
+from ca.api.lists import Wanted
+from ca.directory import organizations
+from ca.directory.access import require_fresh_mfa
+from ca.errors import Denied
 from ca.services import Given
 from ca.store import directory
 from ca.store.engine import reading, writing
-from sshd_hook.policy import ADMIN, VIEWER
+from sshd_hook.policy import ADMIN, OWNER, VIEWER
 
-router = APIRouter(tags=["Organizations"])
-ENFORCEMENT = "/organizations/{organization_id}/mfa-enforcement"
+router = APIRouter(prefix="/organizations", tags=["Organizations"])
 
 
-class EnforcementTerms(BaseModel):
-    """What may be said when multi-factor logins are required; what is left out stays as it is."""
+class Change(BaseModel):
+    """What is to be otherwise about an organization."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    max_age: int | None = None
-    """How many seconds ago a login may have been, whole minutes; null for any."""
-
-    device: bool = False
-    """Whether a login by device code will do."""
+    label: str | None = Field(None, max_length=255)
+    name: str | None = Field(None, max_length=255)
+    """Only the one that it has: files and requirements call it so."""
 
 
-@router.get("/organizations/{organization_id}")
+@router.get("")
+def list_organizations(caller: Authenticated, services: Given, wanted: Wanted) -> dict[str, Any]:
+    """The caller's organizations. `filter[owner_id]` takes those that somebody owns."""
+    with reading(services.engine) as connection:
+        mine = directory.memberships(connection, caller.user.id)
+        found = directory.find_organizations(connection, mine)
+        known = [one for one in found if gate.is_known(connection, caller, one.id)]
+        owners = directory.owners(connection, mine)
+    items = [shapes.organization(one, owners.get(one.id)) for one in known]
+    page = ORGANIZATIONS.page(items, wanted)
+    people = [one["owner_id"] for one in page.items if "owner_id" in one]
+    links = page.links | references.links(services, caller, "users", people)
+    return {"count": page.count, "items": page.items, "_links": links}
+
+
+@router.post("", status_code=201)
+def create_organization(_caller: Authenticated) -> None:
+    """Nobody's here: with an organization come hosts, which are the operator's."""
+    raise Denied("The operator makes organizations: ask for one (`amrgate-ca apply`).")
+
+
+@router.get("/{organization_id}")
 def get_organization(
     organization_id: str, caller: Authenticated, services: Given
 ) -> dict[str, Any]:
@@ -41,39 +63,26 @@ def get_organization(
     return shapes.organization(view.organization, owner)
 
 
-@router.get(ENFORCEMENT)
-def get_enforcement(organization_id: str, caller: Authenticated, services: Given) -> dict[str, Any]:
-    """Whether multi-factor logins are required, and on which terms."""
-    with reading(services.engine) as connection:
-        asked = gate.organization(connection, caller, organization_id, VIEWER).stored
-    return {
-        "enforce_mfa": "mfa" in asked.amr,
-        "max_age": asked.max_age,
-        "device": asked.device,
-    }
-
-
-@router.post(f"{ENFORCEMENT}/enable", status_code=204)
-def enable_enforcement(
-    organization_id: str,
-    caller: Authenticated,
-    services: Given,
-    terms: EnforcementTerms | None = None,
-) -> None:
-    """Require multi-factor logins, or change the terms. The caller's own must be one."""
-    said = terms.model_dump(exclude_unset=True) if terms else {}
+@router.patch("/{organization_id}")
+def update_organization(
+    organization_id: str, change: Change, caller: Authenticated, services: Given
+) -> dict[str, Any]:
+    """Gives an organization another label."""
     with writing(services.engine) as connection:
         directory.lock(connection)
         view = gate.organization(connection, caller, organization_id, ADMIN)
-        after = enforcement.enabled(view.stored, **said)
-        enforcement.change(connection, view, caller, after, int(time.time()))
+        changed = organizations.change(
+            connection, view, name=change.name, label=change.label, actor=caller.user.id
+        )
+        owner = directory.find_owner(connection, changed.id)
+    return shapes.organization(changed, owner)
 
 
-@router.post(f"{ENFORCEMENT}/disable", status_code=204)
-def disable_enforcement(organization_id: str, caller: Authenticated, services: Given) -> None:
-    """Require multi-factor logins no more. The caller's own must be one of the last minutes."""
+@router.delete("/{organization_id}", status_code=204)
+def delete_organization(organization_id: str, caller: Authenticated, services: Given) -> None:
+    """Removes an organization that has nothing left but members."""
     with writing(services.engine) as connection:
         directory.lock(connection)
-        view = gate.organization(connection, caller, organization_id, ADMIN)
-        after = enforcement.disabled(view.stored)
-        enforcement.change(connection, view, caller, after, int(time.time()))
+        view = gate.organization(connection, caller, organization_id, OWNER)
+        require_fresh_mfa(view, caller, OWNER, int(time.time()))
+        organizations.remove(connection, view, caller.user.id)

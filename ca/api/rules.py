@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 class Rule:
     """A route is for `who`; where that is a role on `what` the path names, for `needed` or more.
 
-    `fresh` ones also need a login of the last minutes with `mfa`, whatever is required otherwise.
+    `login` is what that also needs, whatever the organization requires: MFA, or FRESH_MFA.
     """
 
     who: str
     what: str = ""
     needed: int = NO_ROLE
-    fresh: bool = False
+    login: str = ""
 
 
+MFA, FRESH_MFA = "mfa", "mfa in the last minutes"
 ORGANIZATION, PROJECT, ENVIRONMENT = "organization", "project", "environment"
 
 ANYBODY = Rule("anybody")
@@ -48,12 +49,14 @@ ONESELF_OR_ADMIN = Rule("the user whom the path names; of a service user, an adm
 
 MEMBER = Rule("members", ORGANIZATION, VIEWER)
 ORGANIZATION_ADMIN = Rule("owners and admins", ORGANIZATION, ADMIN)
-FRESH_ADMIN = Rule("owners and admins", ORGANIZATION, ADMIN, fresh=True)
-FRESH_OWNER = Rule("owners", ORGANIZATION, OWNER, fresh=True)
+MFA_ADMIN = Rule("owners and admins", ORGANIZATION, ADMIN, MFA)
+FRESH_ADMIN = Rule("owners and admins", ORGANIZATION, ADMIN, FRESH_MFA)
+FRESH_OWNER = Rule("owners", ORGANIZATION, OWNER, FRESH_MFA)
 MEMBER_OR_SELF = Rule("owners and admins, and the member whom the path names", ORGANIZATION, ADMIN)
 PROJECT_VIEWER = Rule("whoever has a role in the project", PROJECT, VIEWER)
 PROJECT_ADMIN = Rule("admins of the project", PROJECT, ADMIN)
 ENVIRONMENT_VIEWER = Rule("whoever has a role on the environment", ENVIRONMENT, VIEWER)
+ENVIRONMENT_ADMIN = Rule("admins of the project who see the environment", ENVIRONMENT, ADMIN)
 OWNING_ADMIN = Rule("owners and admins of the project's organization", PROJECT, OWNER)
 
 _ORGANIZATION = "/organizations/{organization_id}"
@@ -107,16 +110,16 @@ RULES = {
     f"PATCH {_ORGANIZATION}": ORGANIZATION_ADMIN,
     f"DELETE {_ORGANIZATION}": FRESH_OWNER,
     f"GET {_ORGANIZATION}/members": MEMBER,
-    f"POST {_ORGANIZATION}/members": FRESH_ADMIN,
+    f"POST {_ORGANIZATION}/members": ORGANIZATION_ADMIN,
     f"GET {_ORGANIZATION}/members/{{user_id}}": MEMBER,
-    f"PATCH {_ORGANIZATION}/members/{{user_id}}": FRESH_ADMIN,
+    f"PATCH {_ORGANIZATION}/members/{{user_id}}": ORGANIZATION_ADMIN,
     f"DELETE {_ORGANIZATION}/members/{{user_id}}": MEMBER_OR_SELF,
     f"GET {_ORGANIZATION}/invitations": ORGANIZATION_ADMIN,
-    f"POST {_ORGANIZATION}/invitations": FRESH_ADMIN,
+    f"POST {_ORGANIZATION}/invitations": ORGANIZATION_ADMIN,
     f"DELETE {_ORGANIZATION}/invitations/{{invitation_id}}": ORGANIZATION_ADMIN,
     f"GET {_ORGANIZATION}/mfa-enforcement": MEMBER,
     f"GET {_ORGANIZATION}/mfa-enforcement/preview": ORGANIZATION_ADMIN,
-    f"POST {_ORGANIZATION}/mfa-enforcement/enable": ORGANIZATION_ADMIN,
+    f"POST {_ORGANIZATION}/mfa-enforcement/enable": MFA_ADMIN,
     f"POST {_ORGANIZATION}/mfa-enforcement/disable": FRESH_ADMIN,
     f"POST {_ORGANIZATION}/mfa/remind": ORGANIZATION_ADMIN,
     f"GET {_ORGANIZATION}/service-users": MEMBER,
@@ -138,13 +141,13 @@ RULES = {
     f"GET {_PROJECT}/environments": PROJECT_VIEWER,
     f"POST {_PROJECT}/environments": PROJECT_ADMIN,
     f"GET {_ENVIRONMENT}": ENVIRONMENT_VIEWER,
-    f"PATCH {_ENVIRONMENT}": PROJECT_ADMIN,
-    f"DELETE {_ENVIRONMENT}": PROJECT_ADMIN,
+    f"PATCH {_ENVIRONMENT}": ENVIRONMENT_ADMIN,
+    f"DELETE {_ENVIRONMENT}": ENVIRONMENT_ADMIN,
     f"GET {_ENVIRONMENT}/deployments/current": ENVIRONMENT_VIEWER,
     f"GET {_ENVIRONMENT}/services": PROJECT_ADMIN,
-    f"POST {_ENVIRONMENT}/services": PROJECT_ADMIN,
-    f"PATCH {_ENVIRONMENT}/services/{{app}}": PROJECT_ADMIN,
-    f"DELETE {_ENVIRONMENT}/services/{{app}}": PROJECT_ADMIN,
+    f"POST {_ENVIRONMENT}/services": ENVIRONMENT_ADMIN,
+    f"PATCH {_ENVIRONMENT}/services/{{app}}": ENVIRONMENT_ADMIN,
+    f"DELETE {_ENVIRONMENT}/services/{{app}}": ENVIRONMENT_ADMIN,
 }
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from ca import audit
 from ca.directory.apply.grammar import DISPLAY_NAME
-from ca.errors import Conflict, InvalidRequest, NotFound
+from ca.directory.governed import governed
+from ca.errors import InvalidRequest, NotFound
 from ca.identity.token_ends import end_tokens, end_tokens_resting_on
-from ca.store import directory, people, webauthn
+from ca.store import directory, members, people, webauthn
 from ca.store.engine import writing
 from ca.store.revocations import Cause
 from ca.store.sessions import end_sessions
@@ -31,13 +32,9 @@ def disable(engine: Engine, username: str, actor: str, now: int) -> None:
     with writing(engine) as connection:
         directory.lock(connection)
         user = find(connection, username)
-        left = directory.left_without_admin(connection, user.id)
-        if left:
-            raise Conflict(
-                f"{username} is the last admin of {', '.join(left)}: make somebody else one first."
-            )
         if not user.disabled:
-            directory.set_disabled(connection, user.id, now)
+            with governed(connection, members.organizations_of(connection, user.id)):
+                directory.set_disabled(connection, user.id, now)
             _end_all(connection, user, Cause(now, actor, "user:disable"))
             directory.bump(connection, now)
 

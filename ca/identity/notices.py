@@ -60,3 +60,32 @@ def tell_admins(settings: Settings, admins: list[User], event: str, **about: str
             " not be so, change it, or ask whoever did it.\n"
         )
         mail.send(settings.data, admin.email, f"{about['of']}: {about['user']}", text)
+
+
+def tell_of_requirement(
+    settings: Settings, admins: list[User], organization: str, who: User, asked: str
+) -> None:
+    """Tell the other admins that `who` made an organization require less of logins.
+
+    `asked` are the words for what it requires now.
+    """
+    for admin in admins:
+        if admin.id != who.id:
+            text = (
+                f"Hello {admin.name},\n\n{who.name} ({who.username}) has changed what {organization}"
+                f" requires of logins, so that it asks for less. It is now: {asked}.\n\n"
+                "You are told of it because you are an owner or admin there. If it should not be"
+                " so, change it, or ask whoever did it.\n"
+            )
+            mail.send(settings.data, admin.email, f"{organization}: less is required", text)
+
+
+def remind(settings: Settings, user: User, organization: str, who: User) -> None:
+    """Ask a member of an organization to set up a second factor; an admin of it wants that."""
+    text = (
+        f"Hello {user.name},\n\n{who.name} of {organization} asks you to set up multi-factor"
+        " authentication (MFA). Log in, and set up an authenticator app or a security key"
+        f" here:\n\n    {settings.issuer}/security\n\n"
+        "Then log in again in your terminal: amrgate login -f\n"
+    )
+    mail.send(settings.data, user.email, f"{organization}: please set up MFA", text)

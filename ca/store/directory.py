@@ -268,16 +268,17 @@ def set_disabled(connection: Connection, user_id: str, disabled_at: int | None) 
     connection.execute(statement.values(disabled_at=disabled_at))
 
 
-def left_without_admin(connection: Connection, user_id: str) -> list[str]:
-    """The names of the organizations in which nobody but this user can decide anything."""
-    members, users, organizations = tables.members, tables.users, tables.organizations
-    deciding = (
-        select(members.c.organization_id)
-        .join(users, users.c.id == members.c.user_id)
-        .where(members.c.role.in_(("owner", "admin")), users.c.disabled_at.is_(None))
-    )
-    alone = deciding.where(members.c.user_id == user_id).except_(
-        deciding.where(members.c.user_id != user_id)
-    )
-    rows = connection.execute(select(organizations.c.name).where(organizations.c.id.in_(alone)))
-    return sorted(row.name for row in rows)
+def left_in(connection: Connection, organization_id: str) -> list[str]:
+    """What an organization has beside members and a requirement, in words."""
+    kinds = {
+        "projects": select(tables.projects.c.organization_id),
+        "providers of single sign-on": select(tables.sso_providers.c.organization_id).where(
+            tables.sso_providers.c.retired_at.is_(None)
+        ),
+        "service users": select(tables.service_users.c.organization_id),
+    }
+    return [
+        words
+        for words, query in kinds.items()
+        if organization_id in connection.execute(query).scalars().all()
+    ]

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from ca import audit
 from ca.directory.apply.diff import Change, difference
 from ca.directory.apply.section import Problem
+from ca.directory.governed import governed
 from ca.errors import Conflict
 from ca.store import directory, people, revocations
 from ca.store.engine import reading, writing
@@ -82,12 +83,24 @@ def _problems(
 
 
 def carry_out(connection: Connection, items: Items, changes: list[Change], actor: str) -> None:
-    """Make changes, record each, and let hosts hear of them. The caller holds `directory.lock`."""
+    """Make changes, record each, and let hosts hear of them. The caller holds `directory.lock`.
+
+    Raises:
+        Conflict: nobody would be left who can decide in an organization whose members change.
+    """
     if not changes:
         return
-    _change(items, changes)
+    with governed(connection, _of_members(connection, changes)):
+        _change(items, changes)
     record(connection, changes, actor)
     directory.bump(connection, int(time.time()))
+
+
+def _of_members(connection: Connection, changes: list[Change]) -> set[str]:
+    """The ids of the organizations whose members change."""
+    names = {change.item.key[0] for change in changes if change.item.kind == "member"}
+    found = (directory.find_organization(connection, name) for name in names)
+    return {one.id for one in found if one is not None}
 
 
 def _change(items: Items, changes: list[Change]) -> None:
