@@ -76,7 +76,7 @@ class Story:
         stage = self._stage
         self._company.set_up_app("bob")
         self._company.log_in("bob", "--ca", CA)
-        stage.run("bob", "amrgate", "org", "mfa-enforcement", "acme", "enable")
+        stage.run("bob", "amrgate", "org", "mfa", "acme", "on")
         stage.run("alice", "sleep", "1")
         wanted = self._more("alice", ("mfa",), ("mfa",))
         for form in FORMS:
@@ -107,7 +107,7 @@ class Story:
     def a_recent_login(self) -> None:
         """Bob asks for a login within five minutes"""
         stage = self._stage
-        stage.run("bob", "amrgate", "org", "mfa-enforcement", "acme", "enable", "--max-age", "5m")
+        stage.run("bob", "amrgate", "org", "mfa", "acme", "on", "--max-age", "5m")
         stage.say(
             "Nobody wants to wait: Alice's login is dated back by six minutes in the CA's database,"
             " and she takes a new certificate."

@@ -89,21 +89,21 @@ def test_an_admin_requires_a_second_factor(ca_server: CaServer, tmp_path: Path) 
     bob, carol = at_home(tmp_path, window), at_home(tmp_path, Browser("carol", PASSWORD))
     assert carol.log_in("--ca", ca_server.url).status == 0
     assert bob.log_in("--ca", ca_server.url).status == 0
-    refused = bob.run("org", "mfa-enforcement", "acme", "enable")
+    refused = bob.run("org", "mfa", "acme", "on")
     set_up_app(bob, window)
     assert bob.log_in("-f").status == 0
 
-    enabled = bob.run("org", "mfa-enforcement", "acme", "enable", "--max-age", "1h")
-    seen = carol.run("org", "mfa-enforcement", "acme")
-    disabled = bob.run("org", "mfa-enforcement", "acme", "disable")
+    enabled = bob.run("org", "mfa", "acme", "on", "--max-age", "1h")
+    seen = carol.run("org", "mfa", "acme")
+    disabled = bob.run("org", "mfa", "acme", "off")
 
     assert refused.status != 0
     assert enabled.out == "acme: MFA is required, from a login within 1 hour.\n", enabled.err
     assert seen.status == 3
     assert "amrgate login --method mfa --max-age 1h" in seen.err
     assert disabled.out == "acme: MFA is not required.\n", disabled.err
-    assert carol.run("org", "mfa-enforcement", "acme").status == 0
-    assert carol.run("org", "mfa-enforcement", "elsewhere").status == 1
+    assert carol.run("org", "mfa", "acme").status == 0
+    assert carol.run("org", "mfa", "elsewhere").status == 1
 
 
 def test_a_step_up_is_offered_to_a_person(alice: Engineer, liar: Liar) -> None:

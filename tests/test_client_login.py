@@ -314,11 +314,18 @@ def test_help_says_the_exit_statuses(engineer: Engineer) -> None:
     [
         ("login",),
         ("login", "--max-age", "0m"),
-        ("login", "--max-age", "5"),
+        ("login", "--max-age", "5x"),
+        ("login", "--device", "--no-browser"),
+        ("login", "--api-token", "--method", "mfa"),
+        ("login", "--api-token", "--ca", "http://127.0.0.1:9"),
+        ("session", "end"),
+        ("session", "end", "--others", "an-id"),
+        ("ssh",),
+        ("ssh", "-p", "22"),
         ("login", "--method", "pwd"),
         ("login", "--method", "sso:../x"),
         ("nothing",),
-        ("org", "mfa-enforcement", "acme", "disable", "--max-age", "5m"),
+        ("org", "mfa", "acme", "off", "--max-age", "5m"),
     ],
 )
 def test_a_command_line_that_cannot_be_meant_is_status_2(

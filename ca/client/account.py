@@ -1,18 +1,18 @@
 """Calls to the API as who is logged in: tokens renewed, a step-up offered where one is asked for."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ca.client import session, web
-from ca.client.place import Place
+from ca.client import session, stepup, web
+from ca.client.place import Place, api_token, read_json
 from ca.client.session import Session
-from ca.client.terminal import login_command, requirement
-from ca.errors import InsufficientAuthentication, NotAuthenticated
+from ca.client.terminal import safe
+from ca.errors import InsufficientAuthentication, InvalidRequest, NotAuthenticated
 
 UNAUTHORIZED = 401
-STEP_UP = "insufficient_user_authentication"  # RFC 9470, section 3
-MAX_ASKED = 16  # values of amr in one answer
+AUTHORITY = "AMRGATE_CA"
 
 StepUp = Callable[[InsufficientAuthentication], None]
 """Logs in as the error asks; raises it, or another, where that cannot be."""
@@ -36,7 +36,10 @@ class Account:
         Raises:
             NotAuthenticated: nobody is logged in, or the login has ended.
         """
-        present = session.load(self.place)
+        if api_token():
+            present = session.of_environment(self.place, authority_of(self.place))
+        else:
+            present = session.load(self.place)
         return session.renewed(self.place, present) if session.is_ending(present) else present
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
@@ -53,11 +56,11 @@ class Account:
     def _call(self, method: str, path: str, body: Any) -> Any:
         present = self.session()
         answer = self._ask(present, method, path, body)
-        if answer.status == UNAUTHORIZED and not is_step_up(answer):
+        if answer.status == UNAUTHORIZED and not stepup.is_asked(answer):
             # Revoked, or our clock is wrong: what a new token says holds.
             answer = self._ask(session.renewed(self.place, present), method, path, body)
         if answer.status == UNAUTHORIZED:
-            raise step_up_of(answer) if is_step_up(answer) else _unauthorized()
+            raise stepup.of_answer(answer) if stepup.is_asked(answer) else _unauthorized()
         if answer.status >= 400:  # noqa: PLR2004 HTTP's own
             raise web.error_of(answer)
         return answer.body
@@ -66,30 +69,21 @@ class Account:
         return web.request(method, present.ca + path, token=present.access_token, json=body)
 
 
-def is_step_up(answer: web.Answer) -> bool:
-    """Whether this login is good, but not good enough."""
-    return STEP_UP in answer.authenticate or answer.text("error") == STEP_UP
+def authority_of(place: Place) -> str:
+    """The authority that the environment names, or that of the last login.
 
-
-def step_up_of(answer: web.Answer) -> InsufficientAuthentication:
-    """What the authority asks for; it goes into a command line that people may copy."""
-    body = answer.body if isinstance(answer.body, dict) else {}
-    amr, max_age = body.get("amr"), body.get("max_age")
-    values = amr if isinstance(amr, list) else []
-    asked = tuple(value for value in values[:MAX_ASKED] if is_method(value))
-    seconds = max_age if type(max_age) is int and max_age > 0 else None
-    text = requirement(asked, seconds)
-    command = login_command(asked, seconds)
-    return InsufficientAuthentication(f"{text} Log in by `{command}`.", asked, seconds)
-
-
-def is_method(value: object) -> bool:
-    """Whether a login can be asked for `value`: "mfa" or "sso:<provider>"."""
-    from sshd_hook.names import is_slug
-
-    if not isinstance(value, str):
-        return False
-    return value == "mfa" or (value.startswith("sso:") and is_slug(value[4:]))
+    Raises:
+        InvalidRequest: none is known.
+    """
+    ca = os.environ.get(AUTHORITY) or read_json(place.config).get("ca")
+    if not isinstance(ca, str):
+        raise InvalidRequest(
+            f"No authority is known: say `amrgate login --ca https://…` once, or set {AUTHORITY}."
+        )
+    try:
+        return web.check_url(ca)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"The authority {safe(ca)} {error.message}") from error
 
 
 def _unauthorized() -> NotAuthenticated:

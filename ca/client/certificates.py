@@ -3,7 +3,7 @@
 import time
 from dataclasses import replace as but
 
-from ca.client import files
+from ca.client import files, terminal
 from ca.client.account import Account, refuse
 from ca.client.check import MARGIN
 from ca.client.place import Place
@@ -50,6 +50,16 @@ def read(line: str) -> Certificate:
 def is_good(certificate: Certificate | None, now: float) -> bool:
     """Whether it opens doors for a while: what `ca.client.check` asks for `ssh`."""
     return certificate is not None and now + MARGIN < certificate.valid_before
+
+
+def validity(certificate: Certificate, now: int) -> str:
+    """In words, such as "valid for 59 minutes, until 2026-11-24 09:40:00 UTC"."""
+    until = terminal.moment(certificate.valid_before)
+    if now >= certificate.valid_before:
+        return f"no longer valid, since {until}"
+    if now < certificate.valid_after:
+        return f"not valid before {terminal.moment(certificate.valid_after)}"
+    return f"valid for {terminal.roughly(certificate.valid_before - now)}, until {until}"
 
 
 def renew(account: Account) -> Certificate:

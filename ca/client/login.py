@@ -26,6 +26,15 @@ class Wish:
     max_age: int | None = None  # seconds
     anew: bool = False
 
+    def parameters(self) -> dict[str, str]:
+        """The fields of a request for it, which a browser's and a device's share."""
+        wished = {}
+        if self.amr:
+            wished["amr"] = " ".join(self.amr)
+        if self.max_age is not None:
+            wished["max_age"] = str(self.max_age)
+        return wished
+
 
 def log_in(place: Place, ca: str, wish: Wish, show: Callable[[str], None]) -> Session:
     """Log in by the browser, and end the login before.
@@ -43,7 +52,7 @@ def log_in(place: Place, ca: str, wish: Wish, show: Callable[[str], None]) -> Se
         show(authorize_url(ca, wish, answers.url, state, verifier))
         code = check_answer(answers.wait(WAIT), state, ca)
         new = session.exchange(ca, code, verifier, answers.url)
-        _replace(place, new)
+        replace_session(place, new)
     except CAError as error:
         answers.end("You are not logged in", error.message)
         raise
@@ -65,11 +74,8 @@ def authorize_url(ca: str, wish: Wish, redirect_uri: str, state: str, verifier: 
         "state": state,
         "code_challenge": challenge.decode(),
         "code_challenge_method": "S256",
+        **wish.parameters(),
     }
-    if wish.amr:
-        parameters["amr"] = " ".join(wish.amr)
-    if wish.max_age is not None:
-        parameters["max_age"] = str(wish.max_age)
     if wish.anew:
         parameters["prompt"] = "login"
     return f"{ca}/oauth2/authorize?{urlencode(parameters, quote_via=quote)}"
@@ -77,13 +83,22 @@ def authorize_url(ca: str, wish: Wish, redirect_uri: str, state: str, verifier: 
 
 def open_browser(url: str) -> bool:
     """Open the page where there is a screen. In a terminal alone a text browser would take it."""
-    has_screen = sys.platform == "darwin" or any(
-        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
-    )
-    return has_screen and webbrowser.open(url)
+    return has_browser() and webbrowser.open(url)
 
 
-def _replace(place: Place, new: Session) -> None:
+def has_browser() -> bool:
+    """Whether a page can be opened where this runs, in front of the person."""
+    screens = ("DISPLAY", "WAYLAND_DISPLAY")
+    on_mac = sys.platform == "darwin" and not is_remote()
+    return on_mac or any(os.environ.get(name) for name in screens)
+
+
+def is_remote() -> bool:
+    """Whether the person sits at another machine, whose browser does not reach our loopback."""
+    return any(os.environ.get(name) for name in ("SSH_CONNECTION", "SSH_TTY"))
+
+
+def replace_session(place: Place, new: Session) -> None:
     """Keep the new login; only then end the one before, so that there is always one."""
     try:
         old: Session | None = session.load(place)

@@ -12,9 +12,12 @@ COMMANDS = {
     "login": "login:login",
     "logout": "login:logout",
     "whoami": "whoami:whoami",
-    "ssh-cert": "ssh_cert:ssh_cert",
+    "ssh": "ssh:ssh",
     "ssh-config": "ssh_config:ssh_config",
+    "ssh-cert": "ssh_cert:ssh_cert",
     "mfa": "mfa:mfa",
+    "session": "session:session",
+    "token": "token:token",
     "org": "org:org",
 }
 

@@ -1,5 +1,6 @@
 """Where the command keeps what it knows: `~/.config/amrgate`, or below $XDG_CONFIG_HOME."""
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ca.client import files
+
+API_TOKEN = "AMRGATE_API_TOKEN"  # noqa: S105 an environment variable's name
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,19 @@ class Place:
 
 
 def find() -> Place:
-    """The place of whoever runs this."""
+    """The place of whoever runs this. An API token in the environment has one of its own."""
     base = os.environ.get("XDG_CONFIG_HOME", "")
     # A relative one is to be ignored (XDG Base Directory Specification).
     folder = Path(base) if base.startswith("/") else Path.home() / ".config"
-    return Place(folder / "amrgate")
+    token = api_token()
+    if not token:
+        return Place(folder / "amrgate")
+    return Place(folder / f"amrgate-token-{hashlib.sha256(token.encode()).hexdigest()[:16]}")
+
+
+def api_token() -> str:
+    """The API token with which a program runs this; empty if there is none."""
+    return os.environ.get(API_TOKEN, "").strip()
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -84,6 +95,6 @@ def read_json(path: Path) -> dict[str, Any]:
     data = files.read(path)
     try:
         value = json.loads(data or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -3,11 +3,11 @@
 import json
 import time
 from base64 import urlsafe_b64decode
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ca.client import files, web
-from ca.client.place import Place, read_json
+from ca.client.place import Place, api_token, read_json
 from ca.errors import CAError, NotAuthenticated, Unavailable
 
 CLIENT_ID = "amrgate"
@@ -15,14 +15,27 @@ EARLY = 30  # seconds before its end at which an access token is renewed
 DEFAULT_LIFETIME = 300  # seconds, where the authority does not say (RFC 6749, section 5.1)
 
 
+_TYPES = {
+    "ca": str,
+    "access_token": str,
+    "refresh_token": str,
+    "expires_at": int,
+    "api_token": str,
+}
+
+
 @dataclass(frozen=True)
 class Session:
-    """One login. `expires_at` is when the access token ends."""
+    """One login. `expires_at` is when the access token ends.
+
+    It is renewed by its refresh token or, if a program logged in, by the API token that is kept.
+    """
 
     ca: str
     access_token: str
     refresh_token: str
     expires_at: int
+    api_token: str = ""
 
     def claims(self) -> dict[str, Any]:
         """What the access token says of us. Not verified: it is ours, and for showing only."""
@@ -44,9 +57,8 @@ def load(place: Place) -> Session:
     Raises:
         NotAuthenticated: there is none.
     """
-    found = read_json(place.session)
-    types = {"ca": str, "access_token": str, "refresh_token": str, "expires_at": int}
-    if {name: type(value) for name, value in found.items()} != types:
+    found = {"api_token": "", **read_json(place.session)}
+    if {name: type(value) for name, value in found.items()} != _TYPES:
         raise NotAuthenticated("You are not logged in: run `amrgate login`.")
     return Session(**found)
 
@@ -90,16 +102,53 @@ def renewed(place: Place, old: Session) -> Session:
         session = load(place)
         if session.access_token != old.access_token:
             return session
+        if token := api_token() or session.api_token:
+            return _of_api_token(place, session.ca, token, kept=session.api_token)
         form = {"grant_type": "refresh_token", "refresh_token": session.refresh_token}
-        answer = _token(session.ca, form)
-        if answer.status >= web.UNAVAILABLE:
-            raise web.error_of(answer)
+        answer = ask_token(session.ca, form)
         if answer.text("error") or not answer.text("access_token"):
             files.remove(place.session)
             raise NotAuthenticated("Your login has ended: run `amrgate login`.")
         session = from_answer(session.ca, answer, session.refresh_token)
         save(place, session)
         return session
+
+
+def of_environment(place: Place, ca: str) -> Session:
+    """The session of the API token in the environment, which is kept nowhere; begun by need.
+
+    Raises:
+        NotAuthenticated: the authority does not take the token.
+    """
+    place.make()
+    with files.locked(place.lock):
+        try:
+            present = load(place)
+        except NotAuthenticated:
+            return _of_api_token(place, ca, api_token(), kept="")
+        return present if present.ca == ca else _of_api_token(place, ca, api_token(), kept="")
+
+
+def exchange_api_token(ca: str, token: str) -> Session:
+    """A session for an API token, which it keeps.
+
+    Raises:
+        NotAuthenticated: the authority does not take it.
+    """
+    answer = ask_token(ca, {"grant_type": "api_token", "api_token": token})
+    if answer.text("error"):
+        raise NotAuthenticated(f"The API token was not accepted. {answer.describe()}")
+    return replace(from_answer(ca, answer), api_token=token)
+
+
+def _of_api_token(place: Place, ca: str, token: str, *, kept: str) -> Session:
+    try:
+        session = replace(exchange_api_token(ca, token), api_token=kept)
+    except NotAuthenticated:
+        files.remove(place.session)
+        raise
+    save(place, session)
+    return session
 
 
 def is_ending(session: Session) -> bool:
@@ -119,9 +168,7 @@ def exchange(ca: str, code: str, verifier: str, redirect_uri: str) -> Session:
         "code_verifier": verifier,
         "redirect_uri": redirect_uri,
     }
-    answer = _token(ca, form)
-    if answer.status >= web.UNAVAILABLE:
-        raise web.error_of(answer)
+    answer = ask_token(ca, form)
     if answer.text("error"):
         raise NotAuthenticated(f"The login was not accepted: {answer.describe()}")
     return from_answer(ca, answer)
@@ -135,10 +182,10 @@ def revoke(session: Session) -> None:
     """
     failed: CAError | None = None
     # First the one that would make others.
-    for hint, token in (
-        ("refresh_token", session.refresh_token),
-        ("access_token", session.access_token),
-    ):
+    tokens = {"refresh_token": session.refresh_token, "access_token": session.access_token}
+    for hint, token in tokens.items():
+        if not token:
+            continue
         form = {"client_id": CLIENT_ID, "token": token, "token_type_hint": hint}
         try:
             answer = web.request("POST", f"{session.ca}/oauth2/revoke", form=form)
@@ -151,5 +198,13 @@ def revoke(session: Session) -> None:
         raise failed
 
 
-def _token(ca: str, form: dict[str, str]) -> web.Answer:
-    return web.request("POST", f"{ca}/oauth2/token", form={"client_id": CLIENT_ID, **form})
+def ask_token(ca: str, form: dict[str, str]) -> web.Answer:
+    """What the token endpoint answers.
+
+    Raises:
+        CAError: it cannot tell now.
+    """
+    answer = web.request("POST", f"{ca}/oauth2/token", form={"client_id": CLIENT_ID, **form})
+    if answer.status >= web.UNAVAILABLE or answer.status == web.TOO_MANY:
+        raise web.error_of(answer)
+    return answer

@@ -1,11 +1,21 @@
 """Words for people at a terminal."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from ca.errors import InvalidRequest
 
+MAX_SECONDS = 9_999_999 * 86400  # what `seconds` can read
+
 _UNITS = (("d", 86400, "day"), ("h", 3600, "hour"), ("m", 60, "minute"), ("s", 1, "second"))
+_METHODS = {
+    "pwd": "password",
+    "otp": "authenticator code",
+    "hwk": "security key",
+    "swk": "passkey",
+    "recovery": "recovery code",
+}
 
 
 def safe(text: str) -> str:
@@ -14,6 +24,18 @@ def safe(text: str) -> str:
     For whatever a server, a file or a certificate says.
     """
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def methods(amr: Iterable[str]) -> str:
+    """What a login proved: "password and authenticator code (multi-factor)"."""
+    values = sorted(amr)
+    words = [_METHODS[value] for value in _METHODS if value in values]
+    words += [f"single sign-on ({value[4:]})" for value in values if value.startswith("sso:")]
+    known = {*_METHODS, "mfa"}
+    words += [value for value in values if value not in known and not value.startswith("sso:")]
+    listed = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    several = " (multi-factor)" if "mfa" in values else ""
+    return safe(listed or "nothing") + several
 
 
 def roughly(seconds: int) -> str:
@@ -34,36 +56,16 @@ def moment(at: int) -> str:
 
 
 def seconds(text: str) -> int:
-    """Read a length of time such as "90s", "5m", "1h" or "1d".
+    """Read a length of time such as "90s", "5m", "1h" or "1d"; a bare number is of seconds.
 
     Raises:
         InvalidRequest: it is none.
     """
-    found = re.fullmatch(r"([1-9][0-9]{0,6})([smhd])", text, re.ASCII)
+    found = re.fullmatch(r"([1-9][0-9]{0,6})([smhd]?)", text, re.ASCII)
     if found is None:
         raise InvalidRequest("must be a number and s, m, h or d, such as 5m.")
-    return int(found[1]) * next(length for short, length, _ in _UNITS if short == found[2])
-
-
-def requirement(amr: tuple[str, ...], max_age: int | None) -> str:
-    """What a step-up asks for, in a sentence."""
-    if len(amr) == 1 and max_age is None:
-        if amr[0] == "mfa":
-            return "Multi-factor authentication (MFA) is required."
-        return f"Single sign-on (SSO) is required, provider: {amr[0].removeprefix('sso:')}."
-    if not amr and max_age is not None:
-        return "More recent authentication is required."
-    return "Re-authentication is required."
-
-
-def login_command(amr: tuple[str, ...], max_age: int | None) -> str:
-    """The command that logs in as a step-up asks."""
-    words = ["amrgate", "login"]
-    if amr:
-        words += ["--method", ",".join(amr)]
-    if max_age is not None:
-        words += ["--max-age", short(max_age)]
-    return " ".join(words)
+    unit = found[2] or "s"
+    return int(found[1]) * next(length for short, length, _ in _UNITS if short == unit)
 
 
 def short(length: int) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from ipaddress import ip_address
+from json import loads
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,7 +10,9 @@ from ca.client.terminal import safe
 from ca.errors import CAError, Denied, InvalidRequest, NotFound, Unavailable
 
 TIMEOUT = 20  # seconds for any one step
+MAX_ANSWER = 4 << 20  # bytes
 UNAVAILABLE = 500  # and above: not the caller's fault
+TOO_MANY = 429
 
 
 @dataclass(frozen=True)
@@ -76,27 +79,38 @@ def request(  # noqa: PLR0913 the parts of a request
 
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     secure = url.startswith("https://")
+    host = safe(urlsplit(url).netloc)
+    data = bytearray()
     try:
         # The environment's proxies and CA files are for https; loopback needs neither.
-        with httpx2.Client(timeout=timeout, trust_env=secure) as client:
-            response = client.request(method, url, headers=headers, data=form, json=json)
+        with (
+            httpx2.Client(timeout=timeout, trust_env=secure) as client,
+            client.stream(method, url, headers=headers, data=form, json=json) as response,
+        ):
+            for part in response.iter_bytes():
+                data += part
+                if len(data) > MAX_ANSWER:
+                    raise Unavailable(f"The answer of {host} does not end: tell its operator.")
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        host = urlsplit(url).netloc
         raise Unavailable(
-            f"The certificate authority at {safe(host)} cannot be reached ({safe(str(error))}):"
-            " check the network and try again."
+            f"The certificate authority at {host} cannot be reached ({safe(str(error))})."
+            " Check the network and try again."
         ) from error
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
     authenticate = response.headers.get("www-authenticate", "")
-    return Answer(response.status_code, body, authenticate)
+    return Answer(response.status_code, _json(bytes(data)), authenticate)
+
+
+def _json(data: bytes) -> Any:
+    """What is in it; None if it is no JSON, or some that is meant to break its reader."""
+    try:
+        return loads(data)
+    except (ValueError, RecursionError):
+        return None
 
 
 def error_of(answer: Answer) -> CAError:
     """The error that an answer of 400 or above is."""
-    if answer.status >= UNAVAILABLE:
+    if answer.status >= UNAVAILABLE or answer.status == TOO_MANY:
         return Unavailable(f"{answer.describe()} Try again later.")
     kind = {403: Denied, 404: NotFound}.get(answer.status, InvalidRequest)
     return kind(answer.describe())

@@ -1,24 +1,27 @@
-"""`amrgate mfa`: the authenticator app of one's own account."""
+"""`amrgate mfa`: the second factors of one's own account."""
 
-import json
 import re
 from urllib.parse import quote, urlencode
 
 import click
 
-from ca.client import terminal
-from ca.client.commands.common import account
+from ca.client import output, terminal
+from ca.client.commands.common import account, is_interactive, json_option, own_path
+from ca.client.output import ago, text, texts
 from ca.errors import Unavailable
 
 _SECRET = re.compile(r"[A-Z2-7]{16,128}=*", re.ASCII)  # base32, RFC 4648
 CODES_A_LINE = 2
+APP = "app"
 
 
 @click.group(invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_option
 @click.pass_context
 def mfa(ctx: click.Context, *, as_json: bool) -> None:
     """Say whether your account has a second factor, and whether this login proved it.
+
+    Passkeys and security keys are added in a browser, at the authority's page /security.
 
     \b
     Example:
@@ -33,7 +36,7 @@ def mfa(ctx: click.Context, *, as_json: bool) -> None:
     amr = me.session().claims().get("amr")
     proved = isinstance(amr, list) and "mfa" in amr
     if as_json:
-        click.echo(json.dumps({"enabled": enabled, "proved": proved}))
+        output.as_json({"enabled": enabled, "proved": proved})
         return
     if not enabled:
         click.echo("Your account has no second factor: run `amrgate mfa setup`.")
@@ -53,15 +56,14 @@ def setup() -> None:
         amrgate mfa setup
     """
     me = account()
-    path = f"/users/{me.session().user_id()}/totp"
+    path = own_path(me, "totp")
     offered = me.call("GET", path)
-    secret = offered.get("secret") if isinstance(offered, dict) else None
-    if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
+    secret = text(offered, "secret")
+    if not _SECRET.fullmatch(secret):
         raise Unavailable("The authority's answer holds no secret: tell its operator.")
     click.echo(f"(In a browser, this is at {me.session().ca}/security.)")
-    click.echo("Scan this code with your authenticator app\n")
-    click.echo(_drawn(_uri(offered, secret)))
-    click.echo(f"or type this secret into it: {secret}\n")
+    _show_picture(_uri(offered, secret))
+    click.echo(f"type this secret into it: {secret}\n")
     code = click.prompt("The code that the app shows").replace(" ", "")
     answer = me.call("POST", path, {"secret": secret, "passcode": code})
     click.echo("Verified and saved.")
@@ -69,30 +71,101 @@ def setup() -> None:
     click.echo("Now log in with it: run `amrgate login -f`.")
 
 
-def _uri(offered: dict[str, object], secret: str) -> str:
+@mfa.command()
+@json_option
+def codes(*, as_json: bool) -> None:
+    """Make new recovery codes. The old ones are void at once.
+
+    \b
+    Example:
+        amrgate mfa codes
+    """
+    me = account()
+    answer = me.call("POST", own_path(me, "codes"))
+    if as_json:
+        output.as_json({"recovery_codes": texts(answer, "recovery_codes")})
+        return
+    _show_codes(answer)
+
+
+@mfa.command()
+@json_option
+def keys(*, as_json: bool) -> None:
+    """List your passkeys and security keys.
+
+    \b
+    Example:
+        amrgate mfa keys
+    """
+    me = account()
+    found = output.items(me.call("GET", own_path(me, "webauthn")))
+    if as_json:
+        output.as_json(found)
+        return
+    rows = [
+        (
+            text(one, "name"),
+            "passkey" if one.get("backed_up") is True else "security key",
+            ago(one, "last_used_at"),
+            "counter fell: a copy?" if one.get("counter_fell_at") else "",
+            text(one, "id"),
+        )
+        for one in found
+    ]
+    output.table(("NAME", "KIND", "USED", "NOTE", "ID"), rows)
+
+
+@mfa.command()
+@click.argument("factor")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(factor: str, *, yes: bool) -> None:
+    """Remove a second factor: FACTOR is `app`, or the id of a key (`amrgate mfa keys`).
+
+    All your other sessions end. The last one stays where an organization requires MFA.
+
+    \b
+    Example:
+        amrgate mfa remove app
+    """
+    me = account()
+    what = "the authenticator app and its recovery codes" if factor == APP else "this key"
+    if not yes and is_interactive():
+        click.confirm(f"Remove {what}?", abort=True, err=True)
+    parts = ("totp",) if factor == APP else ("webauthn", factor)
+    me.call("DELETE", own_path(me, *parts))
+    click.echo(f"Removed: {what}.")
+
+
+def _uri(offered: object, secret: str) -> str:
     """What the app reads from the picture (the key URI format that all apps share)."""
-    issuer = re.sub(r"^https?://", "", str(offered.get("issuer", "amrgate")))
-    label = quote(f"{issuer}:{offered.get('account_name', '')}")
+    issuer = re.sub(r"^https?://", "", text(offered, "issuer") or "amrgate")
+    label = quote(f"{issuer}:{text(offered, 'account_name')}")
     return f"otpauth://totp/{label}?{urlencode({'secret': secret, 'issuer': issuer})}"
 
 
-def _drawn(text: str) -> str:
+def _show_picture(uri: str) -> None:
+    """Draw it, if the terminal is wide enough: a picture that wraps cannot be scanned."""
     import io
 
     import segno
 
     picture = io.StringIO()
-    segno.make(text, error="l").terminal(picture, compact=True)
-    return picture.getvalue()
+    segno.make(uri, error="l").terminal(picture, compact=True)
+    drawn = picture.getvalue()
+    if max(map(len, drawn.splitlines())) > output.width():
+        click.echo("In your authenticator app (this terminal is too narrow for its picture)")
+        return
+    click.echo("Scan this code with your authenticator app\n")
+    click.echo(drawn)
+    click.echo("or ", nl=False)
 
 
 def _show_codes(answer: object) -> None:
-    codes = answer.get("recovery_codes") if isinstance(answer, dict) else None
-    if not isinstance(codes, list) or not codes:
+    shown = [terminal.safe(code) for code in texts(answer, "recovery_codes")]
+    if not shown:
         return
     click.echo("\nKeep these recovery codes: each lets you in once without the app, and they are")
     click.echo("not shown again.\n")
-    shown = [terminal.safe(str(code)) for code in codes]
     for start in range(0, len(shown), CODES_A_LINE):
         click.echo("    " + "    ".join(shown[start : start + CODES_A_LINE]))
     click.echo()

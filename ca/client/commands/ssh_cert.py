@@ -7,6 +7,7 @@ import click
 
 from ca.client import certificates, place, terminal
 from ca.client.account import Account, refuse
+from ca.client.certificates import validity
 from ca.errors import InvalidRequest, NotFound
 from sshd_hook.certificate import (
     Certificate,
@@ -83,16 +84,6 @@ def info(*, as_json: bool) -> None:
         click.echo(json.dumps(named, indent=2, ensure_ascii=False))
         return
     _show(fields, found, int(time.time()))
-
-
-def validity(certificate: Certificate, now: int) -> str:
-    """In words, such as "valid for 59 minutes, until 2026-11-24 09:40:00 UTC"."""
-    until = terminal.moment(certificate.valid_before)
-    if now >= certificate.valid_before:
-        return f"no longer valid, since {until}"
-    if now < certificate.valid_after:
-        return f"not valid before {terminal.moment(certificate.valid_after)}"
-    return f"valid for {terminal.roughly(certificate.valid_before - now)}, until {until}"
 
 
 def _show(fields: dict[str, object], found: Certificate, now: int) -> None:

@@ -1,64 +1,70 @@
 """`amrgate whoami`."""
 
-import json
 import time
 
 import click
 
-from ca.client import terminal
+from ca.client import certificates, output
 from ca.client.account import Account
-from ca.client.commands.common import account
+from ca.client.certificates import validity
+from ca.client.commands.common import account, json_option
+from ca.client.output import text, texts
+from ca.client.terminal import methods, roughly, safe
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_option
 def whoami(*, as_json: bool) -> None:
-    """Say who is logged in, and how.
+    """Say who is logged in, how, and until when the certificate is good.
 
     \b
     Example:
+        amrgate whoami
         amrgate whoami --json
     """
     me = account()
     user = me.call("GET", "/users/me")
-    claims = me.session().claims()
-    claimed = claims.get("amr")
-    amr = [terminal.safe(str(value)) for value in claimed] if isinstance(claimed, list) else []
+    claims, certificate = me.session().claims(), certificates.present(me.place)
     at = claims.get("auth_time")
     found = {
-        "id": _text(user, "id"),
-        "username": _text(user, "username"),
+        "id": text(user, "id"),
+        "username": text(user, "username"),
         "name": name_of(user),
-        "email": _text(user, "email"),
+        "email": text(user, "email"),
         "ca": me.session().ca,
-        "amr": amr,
+        "amr": texts(claims, "amr"),
         "auth_time": at if type(at) is int else None,
+        "via": text(claims, "via"),
+        "session": text(claims, "sid"),
+        "certificate_until": certificate.valid_before if certificate else None,
     }
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        output.as_json(found)
         return
-    ago = terminal.roughly(max(0, int(time.time()) - at)) if type(at) is int else "an unknown time"
-    click.echo(
-        f"{found['name']} ({found['username']}, {found['email']})\n"
-        f"id: {found['id']}\n"
-        f"authority: {found['ca']}\n"
-        f"amr: {','.join(amr)}\n"
-        f"logged in: {ago} ago"
+    now = int(time.time())
+    by_device = "by a code on another device" if found["via"] == "device" else ""
+    click.echo(safe(f"{found['name']} ({found['username']}, {found['email']})"))
+    output.fields(
+        [
+            ("id", text(user, "id")),
+            ("authority", me.session().ca),
+            ("proved", methods(texts(claims, "amr"))),
+            ("amr", ",".join(texts(claims, "amr"))),
+            ("logged in", f"{roughly(max(0, now - at))} ago" if type(at) is int else ""),
+            ("via", by_device or text(claims, "via")),
+            ("session", text(claims, "sid")),
+            ("certificate", validity(certificate, now) if certificate else "none"),
+        ]
     )
 
 
 def describe(me: Account) -> str:
     """Who is logged in, on one line."""
     user = me.call("GET", "/users/me")
-    return f"{name_of(user)} ({_text(user, 'email')})"
+    return safe(f"{name_of(user)} ({text(user, 'email')})")
 
 
 def name_of(user: object) -> str:
     """First and last name; the user name where there is none."""
-    full = f"{_text(user, 'first_name')} {_text(user, 'last_name')}".strip()
-    return full or _text(user, "username")
-
-
-def _text(user: object, name: str) -> str:
-    value = user.get(name) if isinstance(user, dict) else None
-    return terminal.safe(value) if isinstance(value, str) else ""
+    full = f"{text(user, 'first_name')} {text(user, 'last_name')}".strip()
+    return full or text(user, "username")

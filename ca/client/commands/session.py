@@ -1,0 +1,63 @@
+"""`amrgate session`: where one is logged in."""
+
+import click
+
+from ca.client import output
+from ca.client.commands.common import account, json_option, own_path
+from ca.client.output import ago, text, texts
+from ca.client.terminal import methods
+
+
+@click.group()
+def session() -> None:
+    """Where you are logged in: browsers, and commands like this one."""
+
+
+@session.command(name="list")
+@json_option
+def list_(*, as_json: bool) -> None:
+    """List your sessions; `*` marks the one of this command.
+
+    \b
+    Example:
+        amrgate session list
+    """
+    me = account()
+    found = output.items(me.call("GET", own_path(me, "sessions")))
+    if as_json:
+        output.as_json(found)
+        return
+    rows = [
+        (
+            "*" if one.get("current") is True else "",
+            text(one, "id"),
+            text(one, "device"),
+            text(one, "address"),
+            methods(texts(one, "amr")),
+            ago(one, "auth_time"),
+        )
+        for one in found
+    ]
+    output.table(("", "ID", "DEVICE", "ADDRESS", "PROVED", "LOGGED IN"), rows)
+
+
+@session.command()
+@click.argument("session_id", metavar="[ID]", required=False)
+@click.option("--others", is_flag=True, help="All but the one of this command.")
+def end(session_id: str | None, *, others: bool) -> None:
+    """End a session, or all others: their tokens and certificates are refused at once.
+
+    \b
+    Example:
+        amrgate session end 7c9e6679-7425-40de-944b-e07fc1f90ae7
+        amrgate session end --others
+    """
+    if others == (session_id is not None):
+        raise click.UsageError("Say the ID of a session, or --others.")
+    me = account()
+    if session_id is None:
+        me.call("DELETE", own_path(me, "sessions"))
+        click.echo("All other sessions are ended.")
+        return
+    me.call("DELETE", own_path(me, "sessions", session_id))
+    click.echo("The session is ended.")
