@@ -25,27 +25,7 @@ NOW = 1_800_000_000
 KEY = keyring().token
 
 
-# --- one kind of token for another ----------------------------------------------------------
-
-
-@pytest.mark.attack(80)
-def test_no_kind_of_token_stands_for_another(services: Services) -> None:
-    client, browser = Client(services), Browser(services)
-    alice = add_person(services, "alice")
-    code = client.log_in(browser, alice)
-    given = client.tokens(alice)
-    every = {"code": code, "cookie": browser.cookie, **given}
-    for name in ("code", "cookie", "refresh_token"):
-        assert not is_good(services, every[name]), name
-    for name in ("code", "cookie", "access_token"):
-        assert client.refresh(every[name]).json()["error"] == "invalid_grant", name
-    for name in ("cookie", "access_token", "refresh_token"):
-        assert client.exchange(every[name]).json()["error"] == "invalid_grant", name
-    for name in ("code", "access_token", "refresh_token"):
-        thief = Browser(services)
-        thief.http.cookies.set("amrgate", every[name])
-        assert 'action="/login"' in thief.get("/security").text, name
-    assert client.exchange(code).status_code == 200
+# --- how tokens are sent, and answered -------------------------------------------------------
 
 
 @pytest.mark.attack(93)
