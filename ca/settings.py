@@ -2,7 +2,7 @@
 
 import tomllib
 from dataclasses import dataclass, fields
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,6 +35,12 @@ class Settings:
 
     clients: tuple[str, ...] = ("amrgate",)
     """Ids of the public OAuth clients."""
+
+    provider_networks: tuple[str, ...] = ()
+    """Networks in which single sign-on providers may be beside public addresses."""
+
+    provider_hosts: tuple[str, ...] = ()
+    """Hosts at which a provider may have endpoints beside its issuer's own."""
 
     @property
     def secure(self) -> bool:
@@ -86,6 +92,8 @@ def parse(text: str, data: Path) -> Settings:
         database=_text(values, "database") if "database" in values else default_database(data),
         ssh_hosts=_texts(values, "ssh_hosts", Settings.ssh_hosts),
         clients=_texts(values, "clients", Settings.clients),
+        provider_networks=_networks(values, "provider_networks"),
+        provider_hosts=_texts(values, "provider_hosts", Settings.provider_hosts),
     )
 
 
@@ -109,6 +117,12 @@ def render(settings: Settings) -> str:
         "\n"
         "# Ids of the command-line clients that may ask for a login.\n"
         f"clients = [{', '.join(map(_quoted, settings.clients))}]\n"
+        "\n"
+        "# Networks of yours, such as 10.1.0.0/16, in which single sign-on providers may be.\n"
+        f"provider_networks = [{', '.join(map(_quoted, settings.provider_networks))}]\n"
+        "\n"
+        "# Hosts, beside its own, at which a provider may have its keys or give its tokens.\n"
+        f"provider_hosts = [{', '.join(map(_quoted, settings.provider_hosts))}]\n"
     )
 
 
@@ -176,6 +190,16 @@ def _texts(values: dict[str, Any], name: str, default: tuple[str, ...]) -> tuple
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
         raise Misconfigured(f"{name!r} must be a list of texts.")
     return tuple(value)
+
+
+def _networks(values: dict[str, Any], name: str) -> tuple[str, ...]:
+    found = _texts(values, name, ())
+    for text in found:
+        try:
+            ip_network(text)
+        except ValueError as error:
+            raise Misconfigured(f"{name!r} has {text!r}, which is not a network.") from error
+    return found
 
 
 def _quoted(text: str) -> str:

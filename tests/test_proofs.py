@@ -87,6 +87,8 @@ def test_what_is_too_old_takes_mfa_with_it(proved: Proofs, moment: int) -> None:
 PASSWORD = Proof("pwd", 100)
 CODE = Proof("otp", 100)
 RECOVERY = Proof("recovery", 100)
+SSO = Proof("sso:acme", 100)
+TOLD = Proof("sso:acme:mfa", 100)
 TOUCHED = Proof("hwk", 100)
 VERIFIED = Proof("swk", 100, verified=True)
 
@@ -112,7 +114,23 @@ def asking(*values: str) -> Ask:
         pytest.param(asking("mfa"), (PASSWORD,), NONE, Step.ENROL, id="none to ask for"),
         pytest.param(asking("pwd"), (PASSWORD,), NONE, Step.DONE, id="as asked"),
         pytest.param(asking("otp"), (PASSWORD, RECOVERY), APP, Step.SECOND, id="to the letter"),
-        pytest.param(asking("sso:acme"), (PASSWORD,), NONE, Step.UNMET, id="not here"),
+        pytest.param(asking("sso:acme"), (PASSWORD,), NONE, Step.SSO, id="a provider"),
+        pytest.param(asking("sso:acme", "mfa"), (), NONE, Step.SSO, id="the provider first"),
+        pytest.param(asking("sso:acme"), (SSO, CODE), APP, Step.DONE, id="provider and app"),
+        pytest.param(asking("sso:acme"), (SSO,), APP, Step.SECOND, id="the app also by provider"),
+        pytest.param(asking("sso:other"), (SSO,), NONE, Step.SSO, id="another provider"),
+        pytest.param(asking("pwd"), (SSO,), NONE, Step.PASSWORD, id="a password beside it"),
+        pytest.param(Ask(), (SSO,), NONE, Step.DONE, id="a provider is a whole login"),
+        pytest.param(asking("mfa"), (SSO, TOLD), NONE, Step.ENROL, id="what it tells is no mfa"),
+        pytest.param(asking("sso:acme"), (TOLD,), NONE, Step.SSO, id="nor a login"),
+        pytest.param(
+            asking("sso:acme"),
+            (SSO, CODE),
+            Second(APP.kinds, 101),
+            Step.SSO,
+            id="a provider from before the app",
+        ),
+        pytest.param(asking("face"), (PASSWORD,), NONE, Step.UNMET, id="not here"),
         pytest.param(Ask(since=101), (PASSWORD, CODE), APP, Step.PASSWORD, id="both too old"),
         pytest.param(Ask(since=100), (PASSWORD, CODE), APP, Step.DONE, id="just recent enough"),
         pytest.param(Ask(since=101), (Proof("pwd", 101), CODE), APP, Step.SECOND, id="one too old"),

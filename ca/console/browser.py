@@ -3,10 +3,12 @@
 from fastapi import Request, Response
 
 from ca.errors import Denied
-from ca.identity import sessions
+from ca.identity import accounts, sessions
 from ca.identity.sessions import Visitor
 from ca.services import Services
 from ca.settings import Settings
+from ca.store.known_browsers import KEPT
+from ca.store.people import User
 from ca.store.sessions import BrowserSession
 
 
@@ -45,15 +47,50 @@ def browser_of(settings: Settings, request: Request) -> str:
 
 
 def set_browser(settings: Settings, response: Response, browser: str) -> None:
-    """Let the browser be told from others, until it is closed."""
+    """Let the browser be told from others."""
     response.set_cookie(
         f"{cookie_name(settings)}-browser",
         browser,
+        max_age=KEPT,
         path="/",
         secure=settings.secure,
         httponly=True,
         samesite="lax",
     )
+
+
+def get_away(settings: Settings, request: Request) -> str:
+    """What this browser was sent to a provider with."""
+    return request.cookies.get(f"{cookie_name(settings)}-away", "")
+
+
+def set_away(settings: Settings, response: Response, sealed: str) -> None:
+    """Let the browser bring this back from a provider, which never sees it."""
+    response.set_cookie(
+        f"{cookie_name(settings)}-away",
+        sealed,
+        path="/",
+        secure=settings.secure,
+        httponly=True,
+        samesite="lax",  # it comes back by a link of the provider's
+    )
+
+
+def clear_away(settings: Settings, response: Response) -> None:
+    """It came back, and is spent."""
+    name = f"{cookie_name(settings)}-away"
+    response.delete_cookie(name, path="/", secure=settings.secure, httponly=True, samesite="lax")
+
+
+def remember(
+    services: Services, request: Request, response: Response, user: User, now: int
+) -> None:
+    """Know this browser as the user's. It gets a new cookie: nobody can have planted that."""
+    settings, browser = services.settings, sessions.new_secret()
+    accounts.know_browser(
+        services.engine, user.id, browser, replaced=browser_of(settings, request), now=now
+    )
+    set_browser(settings, response, browser)
 
 
 def visitor_of(request: Request) -> Visitor:

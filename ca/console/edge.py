@@ -40,6 +40,8 @@ class PageRoute(APIRoute):
                 if request.method not in READS:
                     check_same_origin(services.settings, request)
                 return await inner(request)
+            except flow.Elsewhere as other:
+                return RedirectResponse(other.location, 303)
             except InsufficientAuthentication as error:
                 return _log_in(services, request, error)
             except (Misconfigured, Unavailable):

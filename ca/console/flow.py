@@ -8,18 +8,31 @@ import json
 from dataclasses import asdict, dataclass
 from urllib.parse import urlencode
 
+from fastapi import Request as HttpRequest
+
+from ca.console.browser import session_of
 from ca.errors import CAError, InvalidRequest
 from ca.identity.factors import of_user
-from ca.identity.stepup import NONE, Ask, Step, next_step
+from ca.identity.stepup import NONE, Ask, Step, next_step, slug_to_ask
 from ca.keys import Seal
 from ca.oauth.approval import Device
 from ca.oauth.authorize import Request
 from ca.services import Services
+from ca.store.engine import reading
 from ca.store.sessions import BrowserSession
+from ca.store.sso import Provider, find_provider
 
 LIFETIME = 600  # seconds from the question to the answer
 HOME = "/security"
 _SEALED_FOR = "login"
+
+
+class Elsewhere(Exception):
+    """The login is at another step, whose page is at `location`."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location)
+        self.location = location
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,11 @@ class Purpose:
     def ask(self) -> Ask:
         """What the login must show."""
         return self.asker.ask if self.asker else Ask(since=self.since)
+
+    @property
+    def earliest(self) -> int:
+        """Since when a login at a provider counts for this, whoever it is."""
+        return max(self.ask.since, self.asked_at if self.begin_anew else 0)
 
     def takes(self, session: BrowserSession) -> bool:
         """Whether this session may be used."""
@@ -85,10 +103,39 @@ def unseal(key: Seal, sealed: str, now: int) -> Purpose:
 
 def step_of(services: Services, purpose: Purpose, session: BrowserSession | None) -> Step:
     """What the login still needs."""
-    if session is None or not purpose.takes(session):
-        return next_step(purpose.ask, (), NONE)
-    second = of_user(services.engine, session.user.id).second
-    return next_step(purpose.ask, session.proofs, second)
+    session = session if session is not None and purpose.takes(session) else None
+    proofs = session.proofs if session else ()
+    second = of_user(services.engine, session.user.id).second if session else NONE
+    step = next_step(purpose.ask, proofs, second)
+    if step is Step.SSO and provider_of(services, purpose, session) is None:
+        return Step.UNMET
+    return step
+
+
+def provider_of(
+    services: Services, purpose: Purpose, session: BrowserSession | None
+) -> Provider | None:
+    """The provider that the step SSO leads to, if there is one."""
+    session = session if session is not None and purpose.takes(session) else None
+    proofs = session.proofs if session else ()
+    second = of_user(services.engine, session.user.id).second if session else NONE
+    with reading(services.engine) as connection:
+        return find_provider(connection, slug_to_ask(purpose.ask, proofs, second))
+
+
+def session_at(
+    services: Services, request: HttpRequest, purpose: Purpose, step: Step, now: int
+) -> BrowserSession:
+    """The session whose login is at `step`.
+
+    Raises:
+        Elsewhere: it is at another, or there is none.
+    """
+    session = session_of(services, request, now)
+    found = step_of(services, purpose, session)
+    if session is None or found is not step:
+        raise Elsewhere(page_of(services, purpose, found))
+    return session
 
 
 def page_of(services: Services, purpose: Purpose, step: Step) -> str:
@@ -97,6 +144,7 @@ def page_of(services: Services, purpose: Purpose, step: Step) -> str:
         return purpose.page
     path = {
         Step.PASSWORD: "/login",
+        Step.SSO: "/login/sso",
         Step.SECOND: "/login/code",
         Step.ENROL: "/login/missing",
         Step.UNMET: "/login/missing",

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from ca.console import flow
-from ca.console.browser import browser_of, session_of
+from ca.console.browser import browser_of
 from ca.console.edge import PageRoute
 from ca.console.flow import Purpose
 from ca.console.pages import KEY_SCRIPT, show
@@ -51,10 +51,7 @@ def take_key(services: Given, request: Request, form: Form) -> Response:
     """Checks a key as the second factor."""
     now = int(time.time())
     purpose = flow.unseal(services.keys.seal, form.get("for", ""), now)
-    session = session_of(services, request, now)
-    step = flow.step_of(services, purpose, session)
-    if session is None or step is not Step.SECOND:
-        return RedirectResponse(flow.page_of(services, purpose, step), 303)
+    session = flow.session_at(services, request, purpose, Step.SECOND, now)
     asked = webauthn.for_second(session.id, session.user.id)
     try:
         return _used(services, request, purpose, asked, form)
@@ -120,7 +117,7 @@ def _used(
     use = webauthn.check(engine, key, site, asked, answer=_answer(form), now=now)
     if use.counter_fell:
         notices.tell(services.settings, use.user, "webauthn:counter")
-    return proved(services, request, purpose, use.user, use.proof)
+    return proved(services, request, purpose, use.user, (use.proof,))
 
 
 def _answer(form: dict[str, str]) -> Answer:

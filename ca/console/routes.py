@@ -5,11 +5,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
+from starlette.background import BackgroundTask
 
 from ca.console import flow, security
 from ca.console.browser import (
     browser_of,
     clear_cookie,
+    remember,
     session_of,
     set_browser,
     set_cookie,
@@ -20,9 +22,9 @@ from ca.console.flow import Purpose
 from ca.console.pages import STYLE, show
 from ca.errors import CAError, InvalidRequest, TooManyAttempts
 from ca.http import status_of
-from ca.identity import accounts, ceremony, factors, notices, sessions, webauthn
+from ca.identity import accounts, ceremony, factors, letters, notices, sessions, webauthn
 from ca.identity.accounts import WrongCode, WrongPassword
-from ca.identity.proofs import Proof
+from ca.identity.proofs import LOGIN, Proofs
 from ca.identity.stepup import Step, choices
 from ca.identity.webauthn import WrongKey
 from ca.oauth.authorize import give_code
@@ -69,10 +71,18 @@ def take_password(services: Given, request: Request, form: Form) -> Response:
     purpose = flow.unseal(services.keys.seal, form.get("for", ""), now)
     name = form.get("username", "")
     try:
-        user, proof = accounts.check_password(services.engine, name, form.get("password", ""), now)
+        browser = browser_of(services.settings, request)
+        user, proof = accounts.check_password(
+            services.engine, name, form.get("password", ""), now, browser=browser
+        )
     except (WrongPassword, TooManyAttempts) as error:
-        return login_page(services, request, purpose, typed=name, error=error)
-    return proved(services, request, purpose, user, proof)
+        response = login_page(services, request, purpose, typed=name, error=error)
+        if isinstance(error, WrongPassword) and error.locked:
+            response.background = BackgroundTask(
+                letters.tell_locked, services.settings, error.locked
+            )
+        return response
+    return proved(services, request, purpose, user, (proof,))
 
 
 @router.get("/login/code")
@@ -80,10 +90,7 @@ def show_code(services: Given, request: Request, sealed: For = "") -> Response:
     """Asks for a second factor: a code, a key, or a recovery code."""
     now = int(time.time())
     purpose = flow.unseal(services.keys.seal, sealed, now)
-    session = session_of(services, request, now)
-    step = flow.step_of(services, purpose, session)
-    if session is None or step is not Step.SECOND:
-        return RedirectResponse(flow.page_of(services, purpose, step), 303)
+    session = flow.session_at(services, request, purpose, Step.SECOND, now)
     return second_page(services, purpose, session, now)
 
 
@@ -92,18 +99,18 @@ def take_code(services: Given, request: Request, form: Form) -> Response:
     """Checks the code."""
     now = int(time.time())
     purpose = flow.unseal(services.keys.seal, form.get("for", ""), now)
-    session = session_of(services, request, now)
-    step = flow.step_of(services, purpose, session)
-    if session is None or step is not Step.SECOND:
-        return RedirectResponse(flow.page_of(services, purpose, step), 303)
+    session = flow.session_at(services, request, purpose, Step.SECOND, now)
     engine, user = services.engine, session.user
     try:
-        proof = accounts.check_code(engine, services.keys.seal, user.id, form.get("code", ""), now)
+        browser, code = browser_of(services.settings, request), form.get("code", "")
+        proof = accounts.check_code(engine, services.keys.seal, user.id, code, now, browser=browser)
     except (WrongCode, TooManyAttempts) as error:
+        if isinstance(error, WrongCode) and error.last:
+            letters.tell_locked(services.settings, user)
         return second_page(services, purpose, session, now, error)
     if proof.amr == "recovery":
         notices.tell(services.settings, user, "recovery:use")
-    return proved(services, request, purpose, user, proof)
+    return proved(services, request, purpose, user, (proof,))
 
 
 @router.get("/login/missing")
@@ -197,21 +204,28 @@ def take_logout(services: Given, request: Request) -> Response:
 
 
 def proved(
-    services: Services, request: Request, purpose: Purpose, user: User, proof: Proof
+    services: Services, request: Request, purpose: Purpose, user: User, proofs: Proofs
 ) -> Response:
-    """Note a proof in the session that it belongs to, and go on to the next page."""
+    """Note proofs in the session that they belong to, and go on to the next page."""
     engine = services.engine
-    present = session_of(services, request, proof.at)
+    now = int(time.time())
+    present = session_of(services, request, now)
     lifted = None
     if present is not None and present.user.id == user.id and purpose.takes(present):
-        lifted = sessions.add_proof(engine, present, proof)
+        lifted = sessions.add_proofs(engine, present, proofs, now)
     session, cookie = lifted or sessions.begin(
-        engine, user, proof, visitor_of(request), replaced=present
+        engine, user, proofs, visitor_of(request), present, now=now
     )
     step = flow.step_of(services, purpose, session)
-    accounts.settle(engine, user.id, proof, complete=step is Step.DONE)
+    if not proofs[0].amr.startswith(LOGIN):
+        # Nothing is guessed at a provider; nor may it make our guesses forgotten.
+        browser = browser_of(services.settings, request)
+        complete = step is Step.DONE
+        accounts.settle(engine, user.id, proofs[0], complete=complete, browser=browser)
     response = RedirectResponse(flow.page_of(services, purpose, step), 303)
     set_cookie(services.settings, response, cookie)
+    if step is Step.DONE:
+        remember(services, request, response, user, now)
     return response
 
 

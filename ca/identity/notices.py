@@ -13,6 +13,8 @@ _WHAT = {
         "A key of your account may have been copied. The counter in it did not rise at its last"
         " use: remove this key unless you know why."
     ),
+    "identity:link": "A single sign-on was linked to your account.",
+    "identity:unlink": "A single sign-on was unlinked from your account.",
     "recovery:renew": "New recovery codes were made for your account. The old ones are void.",
     "recovery:use": "A recovery code was used to log in to your account.",
     "api_token:add": "An API token was made for your account.",
@@ -89,3 +91,14 @@ def remind(settings: Settings, user: User, organization: str, who: User) -> None
         "Then log in again in your terminal: amrgate login -f\n"
     )
     mail.send(settings.data, user.email, f"{organization}: please set up MFA", text)
+
+
+def invite(settings: Settings, email: str, organization: str, who: User, token: str) -> None:
+    """Send somebody the link by which they join an organization."""
+    # The host is the issuer's, whatever host a request named.
+    text = (
+        f"Hello,\n\n{who.name} invites you to join {organization}. Open this page to accept; it"
+        f" is good once, and for seven days:\n\n    {settings.issuer}/invitation?token={token}\n\n"
+        "If you do not know what this is about, there is nothing to do.\n"
+    )
+    mail.send(settings.data, email, f"Invitation to {organization}", text)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Engine
 
 from ca import audit
-from ca.identity.proofs import Proof, with_proof
+from ca.identity.proofs import Proofs, with_proof
 from ca.store import sessions as store
 from ca.store.engine import reading, writing
 from ca.store.people import User
@@ -44,18 +44,19 @@ def find(engine: Engine, cookie: str, now: int) -> BrowserSession | None:
     return session
 
 
-def add_proof(
-    engine: Engine, session: BrowserSession, proof: Proof
+def add_proofs(
+    engine: Engine, session: BrowserSession, proofs: Proofs, now: int
 ) -> tuple[BrowserSession, str] | None:
-    """Lift a session by one proof; returns it and its new cookie, None if it ended meanwhile."""
-    lifted = replace(session, proofs=with_proof(session.proofs, proof), seen_at=proof.at)
+    """Lift a session by proofs; returns it and its new cookie, None if it ended meanwhile."""
+    every = session.proofs
+    for proof in proofs:
+        every = with_proof(every, proof)
+    lifted = replace(session, proofs=every, seen_at=now)
     cookie = new_secret()
     with writing(engine) as connection:
-        if not store.raise_browser_session(
-            connection, session.id, hash_of(cookie), lifted.proofs, proof.at
-        ):
+        if not store.raise_browser_session(connection, session.id, hash_of(cookie), every, now):
             return None
-        audit.append(connection, "session:lift", session.user.id, session.id, {"by": proof.amr})
+        audit.append(connection, "session:lift", session.user.id, session.id, _by(proofs))
     return lifted, cookie
 
 
@@ -67,21 +68,27 @@ def renew_cookie(engine: Engine, session: BrowserSession, now: int) -> str:
     return cookie
 
 
-def begin(
-    engine: Engine, user: User, proof: Proof, visitor: Visitor, replaced: BrowserSession | None
+def begin(  # noqa: PLR0913 who, after what, and where
+    engine: Engine,
+    user: User,
+    proofs: Proofs,
+    visitor: Visitor,
+    replaced: BrowserSession | None,
+    *,
+    now: int,
 ) -> tuple[BrowserSession, str]:
     """A new session, and its cookie. It takes the browser from the session that was there."""
     session = BrowserSession(
-        id=str(uuid.uuid4()), user=user, proofs=(proof,), created_at=proof.at, seen_at=proof.at
+        id=str(uuid.uuid4()), user=user, proofs=proofs, created_at=now, seen_at=now
     )
     cookie = new_secret()
     with writing(engine) as connection:
         if replaced is not None:
-            store.end_browser_session(connection, replaced.id, proof.at)
+            store.end_browser_session(connection, replaced.id, now)
         store.add_browser_session(
             connection, session, hash_of(cookie), visitor.user_agent, visitor.address
         )
-        audit.append(connection, "session:begin", user.id, session.id, {"by": proof.amr})
+        audit.append(connection, "session:begin", user.id, session.id, _by(proofs))
     return session, cookie
 
 
@@ -92,3 +99,7 @@ def log_out(engine: Engine, session: BrowserSession, now: int) -> None:
         cause = Cause(now, session.user.id, "session:logout")
         revoked = store.end_grants(connection, session.user.id, cause)
         audit.append_revoking(connection, cause, session.id, revoked)
+
+
+def _by(proofs: Proofs) -> dict[str, str]:
+    return {"by": " ".join(proof.amr for proof in proofs)}

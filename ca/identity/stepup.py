@@ -3,19 +3,20 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from ca.identity.proofs import KEYS, Proofs, amr_of, since
+from ca.identity.proofs import KEYS, LOGIN, Proof, Proofs, amr_of, since
 from sshd_hook.policy import POSSESSION
 
 FRESH = 600  # seconds: how recent a login must be to change what one logs in with
 SECOND = KEYS | {"otp"}
 LOCAL = SECOND | {"pwd", "mfa"}
-"""Values that a login here can show."""
+"""Values that a login can show without a provider."""
 
 
 class Step(Enum):
     """What comes next in a login."""
 
-    PASSWORD = auto()  # or a key that verifies its person, which is a whole login
+    PASSWORD = auto()  # or a provider, or a key that verifies its person: a whole login
+    SSO = auto()  # a login at one provider is asked for
     SECOND = auto()
     ENROL = auto()  # a second factor is asked for, and the account has none such
     UNMET = auto()  # a way to log in is asked for that is not to be had here
@@ -52,9 +53,12 @@ def next_step(ask: Ask, proofs: Proofs, second: Second) -> Step:
     """
     counted = ask.counted(proofs)
     shown = amr_of(counted)
-    if not ask.amr <= LOCAL:
+    known = {proof.amr for proof in counted if _is_knowledge(proof, second)}
+    if not all(value in LOCAL or value.startswith(LOGIN) for value in ask.amr):
         return Step.UNMET
-    if not (_has_password(counted, second) or (_is_whole(counted) and "pwd" not in ask.amr)):
+    if logins(ask) - known:
+        return Step.SSO
+    if "pwd" not in known and ("pwd" in ask.amr or not (known or _is_whole(counted))):
         return Step.PASSWORD
     if not second.kinds:
         return Step.DONE if ask.amr <= shown else Step.ENROL
@@ -62,6 +66,22 @@ def next_step(ask: Ask, proofs: Proofs, second: Second) -> Step:
     if missing:
         return Step.SECOND if missing <= second.kinds else Step.ENROL
     return Step.SECOND if POSSESSION.isdisjoint(shown) else Step.DONE
+
+
+def logins(ask: Ask) -> frozenset[str]:
+    """The logins at providers that are asked for, `sso:<slug>`."""
+    return frozenset(value for value in ask.amr if value.startswith(LOGIN))
+
+
+def slug_to_ask(ask: Ask, proofs: Proofs, second: Second) -> str:
+    """The slug of the provider that the step SSO leads to."""
+    known = {proof.amr for proof in ask.counted(proofs) if _is_knowledge(proof, second)}
+    return min(logins(ask) - known).removeprefix(LOGIN)
+
+
+def earliest(ask: Ask, second: Second) -> int:
+    """Since when a password or a login at a provider counts."""
+    return max(ask.since, second.since or 0)
 
 
 def choices(ask: Ask, proofs: Proofs, second: Second) -> frozenset[str]:
@@ -87,8 +107,10 @@ def _is_whole(proofs: Proofs) -> bool:
     return any(proof.amr in KEYS and proof.verified for proof in proofs)
 
 
-def _has_password(proofs: Proofs, second: Second) -> bool:
+def _is_knowledge(proof: Proof, second: Second) -> bool:
+    """Whether it is a password or a login at a provider that counts."""
     # Who stole a session could set up a second factor of their own in it, and step up with that.
     # So the password has to be proved again after the first one was set up.
-    password = next((proof for proof in proofs if proof.amr == "pwd"), None)
-    return password is not None and (second.since is None or password.at >= second.since)
+    is_login = proof.amr.startswith(LOGIN) and proof.amr.count(":") == 1
+    recent = second.since is None or proof.at >= second.since
+    return recent and (proof.amr == "pwd" or is_login)

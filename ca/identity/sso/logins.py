@@ -1,0 +1,305 @@
+"""Logins at a provider: beginning one, who came back, and linking that to an account.
+
+Who somebody is there is issuer and subject, never an e-mail address. It is linked to an account
+only by somebody who has just logged in to that account, and counts through the provider that it
+was linked through alone: whoever gets hold of an issuer's name later opens nothing with it.
+
+What was asked is kept, sealed, in the browser that was sent away, so that an answer counts there
+alone, once, and for ten minutes.
+"""
+
+import base64
+import json
+import secrets
+import uuid
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection, Engine
+
+from ca import audit
+from ca.errors import CAError, Conflict, Denied, InvalidRequest, NotAuthenticated, NotFound
+from ca.identity.factors import Acting, changed, check_may_change
+from ca.identity.proofs import LOGIN, Proof, Proofs
+from ca.identity.sessions import hash_of
+from ca.identity.sso import client
+from ca.identity.sso.client import Question, Registration
+from ca.identity.sso.fetch import Networks
+from ca.identity.sso.id_token import Login
+from ca.identity.token_ends import end_tokens_resting_on
+from ca.keys import Seal
+from ca.store import directory
+from ca.store import sso as store
+from ca.store.engine import reading, writing
+from ca.store.people import User
+from ca.store.revocations import Cause
+from ca.store.sessions import end_sessions
+from ca.store.sso import Identity, Provider
+
+LIFETIME = 600  # seconds at the provider
+OLDEST = 86400  # seconds: a login at a provider is asked for again each day
+_SEALED_FOR = "sso"
+
+
+class NoProvider(NotFound):
+    """There is none, or it is retired."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such single sign-on provider. Log in another way.")
+
+
+class NotLinked(NotAuthenticated):
+    """The provider knows them, and no account here does."""
+
+    code = "not_linked"
+
+    def __init__(self, label: str) -> None:
+        super().__init__(
+            f"Your account at {label} is not linked to an account here. Log in another way, then"
+            " link it on your security page."
+        )
+
+
+class Declined(Denied):
+    """The provider sent them back without a login."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__(f"{label} did not log you in. Try again, or log in another way.")
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A login at a provider that somebody was sent to. `link` is the session that wants a link.
+
+    `purpose` is what the login is for, as the pages seal it.
+    """
+
+    slug: str
+    question: Question
+    purpose: str
+    asked_at: int
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What is needed to ask providers."""
+
+    engine: Engine
+    seal: Seal
+    networks: Networks
+    issuer: str  # ours
+
+
+# --- going there and coming back --------------------------------------------------------------
+
+
+def begin(  # noqa: PLR0913 where to, and what for
+    site: Site, slug: str, since: int, now: int, *, purpose: str = "", link: str = ""
+) -> tuple[Begun, str]:
+    """A question to a provider, and the URL to which the browser is sent with it.
+
+    A login there counts from `since` on. One of which the provider does not say when it was may
+    be as old as a day.
+
+    Raises:
+        NoProvider: nobody can be sent there.
+        NotReached: it does not answer.
+    """
+    provider = _find(site.engine, slug)
+    question = Question(
+        state=secrets.token_urlsafe(32),
+        nonce=secrets.token_urlsafe(32),
+        verifier=secrets.token_urlsafe(48),
+        redirect_uri=f"{site.issuer}/login/sso/{slug}/back",
+        since=max(since, now - OLDEST),
+        undated=since <= now - OLDEST,
+    )
+    registration = registration_of(site.seal, provider)
+    metadata = client.discover(site.networks, provider.issuer)
+    url = client.url_of(registration, metadata, question, now)
+    return Begun(slug, question, purpose, now, link), url
+
+
+def seal(key: Seal, begun: Begun) -> str:
+    """`begun` for a cookie that only we can read or make."""
+    sealed = key.seal(json.dumps(asdict(begun)).encode(), _SEALED_FOR)
+    return base64.urlsafe_b64encode(sealed).decode()
+
+
+def unseal(key: Seal, sealed: str, slug: str, state: str, now: int) -> Begun:
+    """What this browser was sent away with, if it comes back from there and with that.
+
+    Raises:
+        InvalidRequest: it does not.
+    """
+    failed = InvalidRequest("This login was not begun in this browser, or is over. Start it again.")
+    try:
+        said = json.loads(key.open(base64.urlsafe_b64decode(sealed), _SEALED_FOR))
+    except (CAError, ValueError) as error:
+        raise failed from error
+    begun = Begun(**{**said, "question": Question(**said["question"])})
+    same = secrets.compare_digest(begun.question.state.encode(), state.encode())
+    if not same or begun.slug != slug or now - begun.asked_at > LIFETIME:
+        raise failed
+    return begun
+
+
+def finish(site: Site, begun: Begun, answer: dict[str, str], now: int) -> tuple[Provider, Login]:
+    """Who came back from the provider.
+
+    Raises:
+        InvalidRequest: somebody came back with this before.
+        NoProvider: it was retired meanwhile.
+        Declined: it did not log them in.
+        NotReached: it did not say who they are in a way that counts.
+    """
+    provider = _find(site.engine, begun.slug)
+    expires = begun.asked_at + LIFETIME
+    with writing(site.engine) as connection:
+        spent = store.spend_state(connection, hash_of(begun.question.state), expires, now)
+    if not spent:
+        raise InvalidRequest("This login is over. Start it again.")
+    if "error" in answer:
+        raise Declined(provider.label)
+    registration = registration_of(site.seal, provider)
+    return provider, client.redeem(site.networks, registration, begun.question, answer, now=now)
+
+
+# --- what it amounts to -----------------------------------------------------------------------
+
+
+def proofs_of(provider: Provider, login: Login) -> Proofs:
+    """What a login there proves. What the provider says of it counts only where it is mapped."""
+    own = Proof(f"{LOGIN}{provider.slug}", login.auth_time)
+    if login.amr.isdisjoint(provider.mfa_values):
+        return (own,)
+    return own, Proof(f"{own.amr}:mfa", login.auth_time)
+
+
+def log_in(engine: Engine, provider: Provider, login: Login, now: int) -> User:
+    """The user whose identity came back.
+
+    Raises:
+        NotLinked: it is nobody's, or was linked through another provider; or they are disabled.
+    """
+    with writing(engine) as connection:
+        found = store.find_identity(connection, provider.issuer, login.subject)
+        if found is None or found[0].slug != provider.slug or found[1].disabled:
+            user_id = found[1].id if found else ""
+            detail = {"factor": f"{LOGIN}{provider.slug}"}
+            audit.append(connection, "login:fail", user_id, user_id, detail)
+            user = None
+        else:
+            identity, user = found
+            store.use_identity(connection, identity.id, now)
+            _note_tested(connection, provider, user.id, now)
+    if user is None:
+        raise NotLinked(provider.label)
+    return user
+
+
+def link(engine: Engine, acting: Acting, provider: Provider, login: Login, now: int) -> None:
+    """Link the identity that came back to the account of whoever is logged in.
+
+    Raises:
+        InsufficientAuthentication: this session may not.
+        Conflict: it is somebody else's.
+    """
+    with writing(engine) as connection:
+        check_may_change(connection, acting, now)
+        found = store.find_identity(connection, provider.issuer, login.subject)
+        if found is not None and found[1].id != acting.user_id:
+            raise Conflict(f"This account at {provider.label} is linked to somebody else's here.")
+        if found is not None:
+            store.move_identity(connection, found[0].id, provider.slug)
+        elif not store.add_identity(connection, _new_identity(acting, provider, login, now)):
+            raise Conflict("This account was linked a moment ago. Look at your security page.")
+        _note_tested(connection, provider, acting.user_id, now)
+        cause = Cause(now, acting.user_id, "identity:link")
+        changed(connection, acting, cause, provider=provider.slug)
+
+
+def unlink(engine: Engine, acting: Acting, identity_id: str, now: int) -> None:
+    """Unlink an identity; every session that rests on it ends, also the present one.
+
+    Raises:
+        InsufficientAuthentication: this session may not.
+        NotFound: the account has no such identity.
+        Conflict: there is no other way to log in.
+    """
+    with writing(engine) as connection:
+        check_may_change(connection, acting, now)
+        theirs = store.identities_of(connection, acting.user_id)
+        gone = next((one for one in theirs if one.id == identity_id), None)
+        if gone is None:
+            raise NotFound("There is no such identity.")
+        if len(theirs) == 1 and not store.has_password(connection, acting.user_id):
+            raise Conflict("This is your only way to log in. Set a password first.")
+        store.remove_identity(connection, gone.id)
+        amr = f"{LOGIN}{gone.slug}"
+        cause = Cause(now, acting.user_id, "identity:unlink")
+        end_tokens_resting_on(connection, acting.user_id, [amr], cause)
+        rests = any(one.amr == amr for one in acting.proofs)
+        but = "" if rests else acting.session_id
+        revoked = end_sessions(connection, acting.user_id, cause, but=but)
+        audit.append_revoking(connection, cause, acting.user_id, revoked, provider=gone.slug)
+
+
+def check_may_link(engine: Engine, acting: Acting, now: int) -> None:
+    """Whether this session may link an identity.
+
+    Raises:
+        InsufficientAuthentication: it may not.
+    """
+    with reading(engine) as connection:
+        check_may_change(connection, acting, now)
+
+
+def offered(engine: Engine, typed: str) -> list[Provider]:
+    """The providers for an e-mail address, or the one with this name. They tell of no account."""
+    _local, at, domain = typed.strip().lower().rpartition("@")
+    with reading(engine) as connection:
+        if at:
+            return store.providers_with_domain(connection, domain)
+        named = store.find_provider(connection, domain)
+    return [named] if named else []
+
+
+def registration_of(key: Seal, provider: Provider) -> Registration:
+    """How we are known at a provider."""
+    sealed = provider.client_secret_sealed
+    purpose = secret_purpose(provider.slug, provider.issuer)
+    secret = "" if sealed is None else key.open(sealed, purpose).decode()
+    return Registration(provider.issuer, provider.client_id, secret, provider.scopes)
+
+
+def secret_purpose(slug: str, issuer: str) -> str:
+    """What a client secret is sealed for: with another issuer it must be given again."""
+    return f"sso client of {slug} at {issuer}"
+
+
+def _find(engine: Engine, slug: str) -> Provider:
+    with reading(engine) as connection:
+        provider = store.find_provider(connection, slug)
+    if provider is None:
+        raise NoProvider
+    return provider
+
+
+def _note_tested(connection: Connection, provider: Provider, user_id: str, now: int) -> None:
+    """A provider may be required once an admin of its organization came back from it."""
+    role = directory.member_role(connection, provider.organization_id, user_id)
+    if role in ("owner", "admin"):
+        store.note_tested(connection, provider, now)
+
+
+def _new_identity(acting: Acting, provider: Provider, login: Login, now: int) -> Identity:
+    return Identity(
+        id=str(uuid.uuid4()),
+        user_id=acting.user_id,
+        issuer=provider.issuer,
+        subject=login.subject,
+        slug=provider.slug,
+        created_at=now,
+        used_at=None,
+    )
