@@ -40,6 +40,7 @@ ROUTES = (
     "ca.api.hosts",
     "ca.oauth.routes",
     "ca.console.routes",
+    "ca.console.tokens",
     "ca.console.keys",
     "ca.console.device",
 )

@@ -21,7 +21,6 @@ from ca.store import sessions, tables
 from ca.store.engine import reading, writing
 from ca.store.revocations import Cause
 from tests.databases import new_sqlite
-from tests.databases import new_sqlite
 from tests.directory import log_in, records
 from tests.oauth import claims_of
 from tests.test_contract_shapes import answer_schema, check

@@ -230,7 +230,7 @@ def check_page(chromium: Chromium, width: int, *, dark: bool) -> None:
         box = element.rect
         assert box["x"] >= 0, title
         assert box["x"] + box["width"] <= width, f"{title}: {element.tag_name} {element.text}"
-    for field in chromium.driver.find_elements(By.CSS_SELECTOR, "input:not([type=hidden])"):
+    for field in chromium.driver.find_elements(By.CSS_SELECTOR, "input:not([type=hidden]), select"):
         assert field.accessible_name, title
     for control in chromium.driver.find_elements(By.CSS_SELECTOR, "button, .button"):
         assert control.rect["height"] >= 44, f"{title}: {control.text}"
@@ -246,7 +246,7 @@ def check_page(chromium: Chromium, width: int, *, dark: bool) -> None:
 def check_focus(chromium: Chromium) -> None:
     """The Tab key reaches every control, and one sees where it is."""
     title = chromium.driver.title
-    controls = chromium.driver.find_elements(By.CSS_SELECTOR, "a, button, input, summary")
+    controls = chromium.driver.find_elements(By.CSS_SELECTOR, "a, button, input, select, summary")
     missed = {control.id for control in controls if control.is_displayed()}
     for _ in range(len(controls) + 2):  # the page itself is one of the stops
         for focused in chromium.driver.find_elements(By.CSS_SELECTOR, "body :focus"):
