@@ -18,31 +18,37 @@ FREE = 5
 
 MAX_WAIT = 3600  # seconds
 
-MAX_FAILURES = 100
-"""In a row; NIST SP 800-63B-4, section 3.2.2, allows no more. Then nothing is tried until `unlock`."""
+MAX_FAILURES = 60
+"""In a row, from anywhere. Then nothing is tried until the owner comes in another way."""
+
+KNOWN_FAILURES = 40
+"""In a row, from all browsers together in which the account's owner once completed a login, or opened
+a mailed link: what others guess does not lock these out, and is not added to. NIST SP 800-63B-4,
+section 3.2.2, allows 100 in all."""
 
 RETRIES = 20  # of counting, where others count at the same time
 NAME_KEPT = 86400  # seconds that the count of a name that nobody has is kept
 NAME_LENGTH = 64  # characters of SHA-256 in hex; a user's id has 36
 
 
-def admit(engine: Engine, subject: str, now: int) -> None:
-    """Count one attempt of `subject`.
+def admit(engine: Engine, subject: str, now: int) -> bool:
+    """Count one attempt of `subject`; return whether it was the last one that is admitted.
 
     Raises:
         TooManyAttempts: it is not to be tried now, even if it were right.
     """
+    most = most_of(subject)
     for _ in range(RETRIES):
         with writing(engine) as connection:
             seen = store.find_count(connection, subject)
-            wait = seconds_to_wait(seen, now)
+            wait = seconds_to_wait(seen, now, most)
             if wait:
-                raise TooManyAttempts(_message(seen, wait), wait)
+                raise TooManyAttempts(_message(seen, wait, most), wait)
             if len(subject) == NAME_LENGTH:
                 store.forget_before(connection, now - NAME_KEPT, NAME_LENGTH)
             if store.count_one(connection, subject, seen, now):
-                return
-    raise TooManyAttempts(_message(seen, 1), 1)
+                return seen.failures + 1 == most
+    raise TooManyAttempts(_message(seen, 1, most), 1)
 
 
 def take_back(engine: Engine, subject: str) -> None:
@@ -54,18 +60,21 @@ def take_back(engine: Engine, subject: str) -> None:
         store.take_back(connection, subject)
 
 
-def forget(engine: Engine, subject: str) -> None:
+def forget(engine: Engine, *subjects: str) -> None:
     """A login is complete: begin to count anew."""
     with writing(engine) as connection:
-        store.forget(connection, subject)
+        for subject in subjects:
+            store.forget(connection, subject)
 
 
 def unlock(engine: Engine, user_id: str, actor: str) -> int:
     """Begin to count anew, because an operator says so; return how many attempts are forgotten."""
+    both = (user_id, of_known(user_id))
     with writing(engine) as connection:
-        failures = store.find_count(connection, user_id).failures
+        failures = sum(store.find_count(connection, one).failures for one in both)
         if failures:
-            store.forget(connection, user_id)
+            for one in both:
+                store.forget(connection, one)
             audit.append(connection, "attempts:forget", actor, user_id, {"failures": failures})
     return failures
 
@@ -75,9 +84,19 @@ def of_name(name: str) -> str:
     return hashlib.sha256(name.strip().casefold().encode()).hexdigest()
 
 
-def seconds_to_wait(count: store.Count, now: int) -> int:
-    """How long from `now` until the next attempt is admitted. Pure."""
-    if count.failures >= MAX_FAILURES:
+def of_known(user_id: str) -> str:
+    """The subject for the browsers that are known to be this user's."""
+    return f"known {user_id}"
+
+
+def most_of(subject: str) -> int:
+    """How many attempts in a row are admitted for `subject`."""
+    return KNOWN_FAILURES if subject.startswith("known ") else MAX_FAILURES
+
+
+def seconds_to_wait(count: store.Count, now: int, most: int = MAX_FAILURES) -> int:
+    """How long from `now` until the next attempt is admitted, if `most` are. Pure."""
+    if count.failures >= most:
         return MAX_WAIT
     if count.failures < FREE:
         return 0
@@ -85,8 +104,11 @@ def seconds_to_wait(count: store.Count, now: int) -> int:
     return max(0, count.last_at + wait - now)
 
 
-def _message(count: store.Count, wait: int) -> str:
-    if count.failures >= MAX_FAILURES:
-        return "Too many attempts. Ask whoever operates this service to unlock the account."
+def _message(count: store.Count, wait: int, most: int) -> str:
+    if count.failures >= most:
+        return (
+            "Too many attempts. Use a passkey or a browser in which you have logged in before, or"
+            " ask for a link with “Forgot your password?”."
+        )
     unit, length = ("minutes", 60) if wait > 60 else ("seconds", 1)  # noqa: PLR2004 a minute
     return f"Too many attempts. Try again in {-(-wait // length)} {unit}."

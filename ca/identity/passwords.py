@@ -1,17 +1,21 @@
 """Passwords: argon2id with the second recommended parameters of RFC 9106 (section 4).
 
-A password is compared in Unicode's NFC, as a whole, whatever its length up to MAX_LENGTH.
+A password is compared in Unicode's NFC, as a whole, whatever its length up to MAX_LENGTH
+(NIST SP 800-63B-4, section 3.1.1.2: either NFC or NFKC, never cut off).
 """
 
 import threading
 import unicodedata
+from collections.abc import Iterable
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from ca.errors import InvalidRequest
+from ca.identity.guessable import is_guessable
 
-# NIST SP 800-63B-4, section 3.1.1.2: 15 where a password alone logs in. No rules on its characters.
+# NIST SP 800-63B-4, section 3.1.1.2: 15 where a password alone logs in, which each does again once
+# the second factor is removed. No rules on its characters.
 MIN_LENGTH = 15  # characters
 MAX_LENGTH = 1024  # characters: hashing must not be a way to keep us busy
 
@@ -28,11 +32,17 @@ _NOBODYS = (
 )
 
 
-def check_new(password: str) -> None:
-    """Raise InvalidRequest if `password` must not become somebody's."""
+def check_new(password: str, names: Iterable[str] = ()) -> None:
+    """Raise InvalidRequest if `password` must not become that of somebody with these `names`."""
     if not MIN_LENGTH <= len(_normal(password)) <= MAX_LENGTH:
         raise InvalidRequest(
             f"A password must have {MIN_LENGTH} to {MAX_LENGTH} characters; a few words are fine."
+        )
+
+    if is_guessable(password, names):
+        raise InvalidRequest(
+            "This password is among the first that somebody would guess: it is made of common"
+            " words, names or keys in a row. Choose some words that do not belong together."
         )
 
 
