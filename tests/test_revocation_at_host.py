@@ -28,6 +28,19 @@ PASSPHRASE = "/root/passphrase"
 EXAMPLE = (Path(__file__).parent.parent / "examples" / "acme.toml").read_text()
 PORT = 8080
 
+MAKE_TOKEN = """
+import sys, time
+from pathlib import Path
+from ca import settings
+from ca.directory import people
+from ca.identity import api_tokens
+from ca.store.engine import open_engine, writing
+
+with writing(open_engine(settings.read(Path(sys.argv[1])).database)) as connection:
+    user, wish = people.find(connection, "deploy"), api_tokens.Wish("pipeline")
+    print(api_tokens.make_for(connection, user, "operator test", wish, int(time.time())).secret)
+"""
+
 
 @dataclass
 class Session:
@@ -83,6 +96,22 @@ class World:
             Session(person, handle, lines)
             for person, (handle, lines) in zip(people, given, strict=True)
         ]
+
+    def apply(self, text: str) -> None:
+        self.machine.path("/root/acme.toml").write_text(text)
+        self.operate("apply", "/root/acme.toml")
+
+    def exchange(self, secret: str, person: str) -> Session:
+        """What an API token is exchanged for, in two steps: a certificate over a person's key."""
+        url, curl = f"http://127.0.0.1:{PORT}", ("curl", "-fsS")
+        form = ("client_id=amrgate", "client_secret=", "grant_type=api_token")
+        fields = (*form, f"api_token={secret}")
+        words = [word for field in fields for word in ("--data-urlencode", field)]
+        tokens = json.loads(self.machine.check(*curl, f"{url}/oauth2/token", *words))
+        bearer = f"authorization: Bearer {tokens['access_token']}"
+        body = json.dumps({"key": f"ssh-ed25519 {b64(self.keys[person])}"})
+        answer = self.machine.check(*curl, "-H", bearer, "--data", body, f"{url}/ssh")
+        return Session(person, "", [json.loads(answer)["certificate"]])
 
     def use(self, session: Session, number: int = 0) -> None:
         """Have their ssh take one of the session's certificates."""
@@ -202,15 +231,41 @@ def test_what_a_client_gave_back_leaves_open_what_is_until_something_else_ends_i
 
 def test_what_is_open_ends_when_more_is_required_than_its_login_showed(world: World) -> None:
     connection = world.open(world.sessions[8])
-    path = world.machine.path("/root/acme.toml")
-    path.write_text(EXAMPLE.replace("# [org", "[org").replace('# amr = ["mfa"]', 'amr = ["mfa"]'))
 
-    world.operate("apply", "/root/acme.toml")
+    world.apply(EXAMPLE.replace("# [org", "[org").replace('# amr = ["mfa"]', 'amr = ["mfa"]'))
 
     assert "closed" in ended(connection)
-    path.write_text(EXAMPLE)
-    world.operate("apply", "/root/acme.toml")
+    world.apply(EXAMPLE)
     wait_for(lambda: world.admits(world.sessions[8]), 20)
+
+
+@pytest.mark.attack(90, 91)
+def test_a_service_user_gets_in_by_its_token_only_exempt_and_only_while_it_has_it(
+    world: World,
+) -> None:
+    """By curl and ssh alone, where multi-factor logins are required; then as it was before."""
+    file = EXAMPLE.replace("# [org", "[org").replace('# amr = ["mfa"]', 'amr = ["mfa"]')
+    file = file.replace(
+        "bob = { project", 'deploy = { production = "contributor" }\nbob = { project'
+    )
+    file += '\n[organizations.acme.service_users.deploy]\nname = "Deployer"\n'
+    world.apply(file)
+    secret = world.machine.check(*PYTHON, "-c", MAKE_TOKEN, DATA).strip()
+    deployer = world.exchange(secret, "alice")
+
+    world.use(deployer)
+    refused = ssh(world.machine, "alice", "echo", "in")
+    world.apply(file + "exempt = true\n")
+    wait_for(lambda: world.admits(deployer), 20)
+    connection = world.open(deployer)
+    world.revoke("user", "revoke", "deploy")
+
+    assert "Error: Access denied" in refused.err
+    assert "User: Deployer (" in refused.err
+    assert 'Parameters: {"amr":["mfa"]}' in refused.err
+    assert not world.admits(deployer)
+    assert "closed" in ended(connection)
+    world.apply(EXAMPLE)
 
 
 def test_a_host_hears_of_it_when_its_ca_is_back(world: World) -> None:
