@@ -36,12 +36,14 @@ ROUTES = (
     "ca.api.members",
     "ca.api.organization_projects",
     "ca.api.enforcement",
+    "ca.api.invitations",
     "ca.api.service_users",
     "ca.api.hosts",
     "ca.oauth.routes",
     "ca.console.routes",
     "ca.console.tokens",
     "ca.console.keys",
+    "ca.console.invitation",
     "ca.console.device",
 )
 

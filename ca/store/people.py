@@ -91,6 +91,13 @@ def find_user_by_name(connection: Connection, name: str) -> User | None:
     return _one_user(connection, by_email.limit(1))
 
 
+def find_user_by_email(connection: Connection, email: str) -> User | None:
+    """The person with this e-mail address, in any case."""
+    mine = func.lower(users.c.email) == email.lower()
+    query = select(*USER_COLUMNS).where(mine, users.c.kind == "person")
+    return _one_user(connection, query.limit(1))
+
+
 def password_hash(connection: Connection, user_id: str) -> str | None:
     """The argon2 hash of the user's password, None where there is none."""
     query = select(passwords.c.argon2).where(passwords.c.user_id == user_id)
