@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATTERN = "*.ssh.acme.example"
+API_TOKEN = "amrgate_token-of-a-program"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ class Liar:
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
     """What is answered at a path whatever is asked: status and JSON, or a text as it is."""
 
+    in_turn: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
+    """What is answered at a path one time after the other, until nothing of it is left."""
+
     step_up: dict[str, Any] | None = None
     """What the next call at /users/me is told to prove first."""
 
@@ -89,6 +93,8 @@ class Liar:
         return f"{asked['redirect_uri']}/?{urlencode(parameters)}"
 
     def answer(self, seen: Seen) -> tuple[int, Any]:
+        if self.in_turn.get(seen.path):
+            return self.in_turn[seen.path].pop(0)
         if seen.path in self.answers:
             return self.answers[seen.path]
         if seen.path == "/oauth2/token":
@@ -110,6 +116,9 @@ class Liar:
         return 200, {"id": ALICE, "username": "alice", "email": "alice@acme.example"}
 
     def token(self, fields: dict[str, str]) -> tuple[int, Any]:
+        if fields["grant_type"] == "api_token":
+            good = fields["api_token"] == API_TOKEN
+            return self.give_tokens() if good else (400, {"error": "invalid_grant"})
         if fields["grant_type"] == "authorization_code":
             verifier = hashlib.sha256(fields["code_verifier"].encode()).digest()
             if base64.urlsafe_b64encode(verifier).rstrip(b"=").decode() != self.challenge:
@@ -157,6 +166,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self._answer(parts.path, fields)
+
+    def do_DELETE(self) -> None:
+        self._answer(self.path, {})
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
@@ -215,9 +227,12 @@ class Engineer:
     def state(self) -> Path:
         return self.home / ".config" / "amrgate"
 
+    more: tuple[tuple[str, str], ...] = ()
+    """Of the environment: names and values."""
+
     def environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-        return {**kept, "HOME": str(self.home)}
+        return {**kept, "HOME": str(self.home), **dict(self.more)}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
