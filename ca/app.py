@@ -27,6 +27,7 @@ ROUTES = (
     "ca.api.totp",
     "ca.api.api_tokens",
     "ca.api.webauthn",
+    "ca.api.sessions",
     "ca.api.extended_access",
     "ca.api.references",
     "ca.api.projects",
@@ -44,6 +45,10 @@ ROUTES = (
     "ca.console.tokens",
     "ca.console.keys",
     "ca.console.invitation",
+    "ca.console.sessions",
+    "ca.console.password",
+    "ca.console.email",
+    "ca.console.sso",
     "ca.console.device",
 )
 
