@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import event
 
+from ca.api.rules import RULES
 from ca.directory import model
 from ca.store import hosts
 from ca.store.engine import reading, writing
 from tests.databases import new_sqlite
 from tests.directory import ACME, SERVICE, Api, apply_text, log_in, records, version
+from tests.documents import ROOT
 from tests.web import new_services
 
 if TYPE_CHECKING:
@@ -429,3 +432,12 @@ def test_the_api_makes_what_apply_makes(either: Services) -> None:
     )
 
     assert changes == []
+
+
+def test_the_document_names_only_routes_that_there_are() -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+
+    named = re.findall(r"`((?:GET|POST|PATCH|DELETE) /[\w{}/-]+)`", page)
+
+    assert len(named) > 15
+    assert set(named) <= RULES.keys()
