@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from ca.store import hosts
 from ca.store.engine import reading, writing
 from tests.databases import new_sqlite
 from tests.directory import ACME, SERVICE, Api, apply_text, log_in, records, version
-from tests.documents import ROOT
+from tests.documents import ROOT, commands
 from tests.web import new_services
 
 if TYPE_CHECKING:
@@ -441,3 +442,13 @@ def test_the_document_names_only_routes_that_there_are() -> None:
 
     assert len(named) > 15
     assert set(named) <= RULES.keys()
+
+
+def test_the_documents_request_does_what_it_says(shop: Services) -> None:
+    page = ROOT / "docs" / "api.md"
+    (text,) = [one.text for one in commands(page) if one.text.startswith("POST ")]
+    method, path, body = text.split(maxsplit=2)
+
+    made = log_in(shop, "bob", "pwd").http.request(method, path, json=json.loads(body))
+
+    assert (made.status_code, made.json()["type"]) == (201, "staging")
