@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ca.errors import NotAuthenticated
-from ca.keys.files import FileSigner
+from ca.keys.token import Before, TokenKey
 from ca.oauth import tokens
 from ca.store.sessions import GrantSession
 from tests.oauth import is_good
@@ -206,11 +206,27 @@ def test_a_token_that_was_good_is_good_for_nothing_else() -> None:
         with pytest.raises(NotAuthenticated):
             tokens.verify_access_token(KEY, ISSUER, other, NOW)
     with pytest.raises(NotAuthenticated):
-        tokens.verify_access_token(FileSigner(EVIL), ISSUER, token, NOW)
+        tokens.verify_access_token(TokenKey(EVIL), ISSUER, token, NOW)
     with pytest.raises(NotAuthenticated):
         tokens.verify_access_token(KEY, "https://other", token, NOW)
     with pytest.raises(NotAuthenticated):
         tokens.verify_access_token(KEY, ISSUER, token, NOW + 900)
+
+
+@pytest.mark.attack(92)
+def test_a_token_outlives_its_key_until_that_ends() -> None:
+    old, until = KEY.private_key.public_key(), NOW + 600
+    new = TokenKey(Ed25519PrivateKey.generate(), Before(old, until))
+    assert tokens.verify_access_token(new, ISSUER, signed(), until - 1).jti == "j"
+    with pytest.raises(NotAuthenticated):
+        tokens.verify_access_token(new, ISSUER, signed(), until)
+    with pytest.raises(NotAuthenticated):
+        tokens.verify_access_token(new, ISSUER, signed(key=EVIL), NOW)
+    with pytest.raises(NotAuthenticated):
+        tokens.verify_access_token(TokenKey(new.private_key), ISSUER, signed(), NOW)
+    ours = [tokens.key_id(new.private_key.public_key()), HEADER["kid"]]
+    assert {key["kid"] for key in tokens.jwks(new, until - 1)["keys"]} == set(ours)
+    assert [key["kid"] for key in tokens.jwks(new, until)["keys"]] == ours[:1]
 
 
 @pytest.mark.attack(86)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ca.errors import Misconfigured
+from ca.errors import Conflict, Misconfigured
 from ca.issuance.verify import verify_signature
-from ca.keys import Seal, files, keyring
+from ca.keys import Seal, files, keyring, token
 from ca.keys.files import FileSigner, public_line
 
 if TYPE_CHECKING:
@@ -83,6 +84,41 @@ def test_nothing_shows_a_key_by_accident(data: Path) -> None:
 
     assert secret.hex() not in shown
     assert repr(secret) not in shown
+
+
+@pytest.fixture
+def own(data: Path, tmp_path: Path) -> Path:
+    """Keys that a test may change."""
+    shutil.copytree(data / keyring.FOLDER, tmp_path / keyring.FOLDER)
+    return tmp_path
+
+
+@pytest.mark.attack(92)
+def test_the_key_of_tokens_is_changed_and_the_one_before_is_kept_an_hour(own: Path) -> None:
+    path, old = keyring.key_path(own, "token"), keyring.unlock(own, PASSPHRASE).token
+    assert old.before is None
+    with pytest.raises(Misconfigured, match="the passphrase is wrong"):
+        token.rotate(path, PASSPHRASE + b"r", 1000)
+
+    new = token.rotate(path, PASSPHRASE, 1000)
+
+    assert new.public_key != old.public_key
+    unlocked = keyring.unlock(own, PASSPHRASE).token
+    assert unlocked.public_key == new.public_key
+    assert unlocked.before == token.Before(old.private_key.public_key(), 1000 + token.OVERLAP)
+    assert path.with_suffix(".pub").read_text() == f"{public_line(new.public_key)} amrgate token\n"
+    assert {one.stat().st_mode & 0o777 for one in path.parent.iterdir()} == {0o600}
+    with pytest.raises(Conflict, match="in 1 min"):
+        token.rotate(path, PASSPHRASE, 1000 + token.OVERLAP - 1)
+    again = token.rotate(path, PASSPHRASE, 1000 + token.OVERLAP)
+    assert again.before == token.Before(new.private_key.public_key(), 1000 + 2 * token.OVERLAP)
+
+
+@pytest.mark.parametrize("text", ["", "ssh-ed25519 AAAA 5\n", "nonsense\n"])
+def test_a_key_before_that_cannot_be_read_is_said(own: Path, text: str) -> None:
+    (own / keyring.FOLDER / token.BEFORE).write_text(text)
+    with pytest.raises(Misconfigured, match="token-before"):
+        token.read(keyring.key_path(own, "token"), PASSPHRASE)
 
 
 @pytest.fixture

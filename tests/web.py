@@ -27,6 +27,7 @@ from ca.app import create_app, open_services
 from ca.identity import accounts, passwords
 from ca.keys import Keyring, Seal
 from ca.keys.files import FileSigner
+from ca.keys.token import TokenKey
 from ca.settings import Settings
 from ca.store import people
 from ca.store.engine import writing
@@ -88,7 +89,7 @@ def keyring() -> Keyring:
         user_ca=_signer(),
         host_ca=_signer(),
         bundle=_signer(),
-        token=_signer(),
+        token=TokenKey(Ed25519PrivateKey.generate()),
         seal=Seal(secrets.token_bytes(32)),
         recovery_public_key=_signer().public_key,
     )

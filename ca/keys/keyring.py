@@ -5,10 +5,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ca.keys import files
+from ca.keys import files, token
 from ca.keys.files import FileSigner
 from ca.keys.seal import Seal
 from ca.keys.signer import Signer
+from ca.keys.token import TokenKey
 
 FOLDER = "keys"
 ROLES = ("user_ca", "host_ca", "bundle", "token", "seal")
@@ -28,7 +29,7 @@ class Keyring:
     bundle: Signer
     """Signs what hosts obey."""
 
-    token: FileSigner
+    token: TokenKey
     """Signs access tokens; in this process, since every request checks one."""
 
     seal: Seal
@@ -64,12 +65,13 @@ def unlock(data: Path, passphrase: bytes) -> Keyring:
     Raises:
         Misconfigured: a key is missing or does not open.
     """
-    keys = {role: files.read_private_key(key_path(data, role), passphrase) for role in ROLES}
+    roles = [role for role in ROLES if role != "token"]
+    keys = {role: files.read_private_key(key_path(data, role), passphrase) for role in roles}
     return Keyring(
         user_ca=FileSigner(keys["user_ca"]),
         host_ca=FileSigner(keys["host_ca"]),
         bundle=FileSigner(keys["bundle"]),
-        token=FileSigner(keys["token"]),
+        token=token.read(key_path(data, "token"), passphrase),
         # The container of 32 secret bytes is that of an Ed25519 key: they are its seed.
         seal=Seal(files.seed(keys["seal"])),
         recovery_public_key=files.read_public_key(key_path(data, RECOVERY).with_suffix(".pub")),

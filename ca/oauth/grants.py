@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine
 from ca.errors import InvalidRequest
 from ca.identity.proofs import Proofs
 from ca.identity.sessions import hash_of, new_secret
-from ca.keys.files import FileSigner
+from ca.keys.token import TokenKey
 from ca.oauth.tokens import LIFETIME, issue_access_token
 from ca.settings import Settings
 from ca.store import oauth as store
@@ -32,7 +32,7 @@ class Server:
 
     settings: Settings
     engine: Engine
-    key: FileSigner
+    key: TokenKey
 
 
 @dataclass(frozen=True)

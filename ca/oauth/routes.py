@@ -104,7 +104,7 @@ def show_metadata(services: Given) -> dict[str, object]:
 @router.get("/.well-known/jwks.json")
 def show_keys(services: Given) -> dict[str, list[dict[str, str]]]:
     """The keys that access tokens are checked with (RFC 7517)."""
-    return tokens.jwks(services.keys.token)
+    return tokens.jwks(services.keys.token, int(time.time()))
 
 
 def _server(services: Services) -> Server:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ca.errors import NotAuthenticated
-from ca.keys.files import FileSigner
+from ca.keys.token import TokenKey
 from ca.store.sessions import GrantSession
 
 LIFETIME = 900  # seconds
@@ -46,7 +46,7 @@ class AccessToken:
     exp: int
 
 
-def issue_access_token(key: FileSigner, issuer: str, session: GrantSession, now: int) -> str:
+def issue_access_token(key: TokenKey, issuer: str, session: GrantSession, now: int) -> str:
     """A token of `session`.
 
     The payload is ASCII without `>`, `?` and `~`, so that its base64url is also plain base64,
@@ -72,17 +72,17 @@ def issue_access_token(key: FileSigner, issuer: str, session: GrantSession, now:
     return jwt.encode(claims, key.private_key, algorithm=ALGORITHM, headers=headers)
 
 
-def verify_access_token(key: FileSigner, issuer: str, token: str, now: int) -> AccessToken:
+def verify_access_token(key: TokenKey, issuer: str, token: str, now: int) -> AccessToken:
     """Read a token of ours.
 
     Raises:
         NotAuthenticated: it is no access token of ours, or has expired.
     """
     try:
-        found = _verify(key, issuer, token)
+        found, until = _verify(key, issuer, token)
     except (jwt.InvalidTokenError, TypeError, ValueError) as error:
         raise NotAuthenticated(NOT_VALID) from error
-    if found.exp <= now:
+    if found.exp <= now or (until is not None and until <= now):
         raise NotAuthenticated(NOT_VALID)
     return found
 
@@ -90,14 +90,17 @@ def verify_access_token(key: FileSigner, issuer: str, token: str, now: int) -> A
 # What it returns depends on nothing but its arguments: neither on the time nor on the database,
 # which are asked each time. What it raises is not remembered, so nobody fills it with rubbish.
 @lru_cache(maxsize=REMEMBERED)
-def _verify(key: FileSigner, issuer: str, token: str) -> AccessToken:
-    """Check all of a token but its time.
+def _verify(key: TokenKey, issuer: str, token: str) -> tuple[AccessToken, int | None]:
+    """Check all of a token but its time; what it says, and until when its key counts, if not ever.
 
     Every check is spelt out, also where it is PyJWT's default. The header's `alg` only has to
     agree with ours, and a `jwk`, `jku`, `x5u` or `x5c` in it is never looked at: the key is ours.
     """
-    public_key = key.private_key.public_key()
-    _check_header(token, key_id(public_key))
+    keys = _public_keys(key)
+    kid = _checked_kid(token)
+    if kid not in keys:
+        raise jwt.InvalidTokenError("another key")
+    public_key, until = keys[kid]
     claims = jwt.decode(
         token,
         public_key,
@@ -118,7 +121,7 @@ def _verify(key: FileSigner, issuer: str, token: str) -> AccessToken:
             "verify_nbf": False,
         },
     )
-    return _read(claims)
+    return _read(claims), until
 
 
 def key_id(public_key: Ed25519PublicKey) -> str:
@@ -127,14 +130,30 @@ def key_id(public_key: Ed25519PublicKey) -> str:
     return _base64url(hashlib.sha256(members.encode()).digest())
 
 
-def jwks(key: FileSigner) -> dict[str, list[dict[str, str]]]:
+def jwks(key: TokenKey, now: int) -> dict[str, list[dict[str, str]]]:
     """The public keys that access tokens are checked with (RFC 7517)."""
-    public_key = key.private_key.public_key()
-    own = {"kid": key_id(public_key), "use": "sig", "alg": ALGORITHM}
-    return {"keys": [{**_public_members(public_key), **own}]}
+    return {
+        "keys": [
+            {**_public_members(public_key), "kid": kid, "use": "sig", "alg": ALGORITHM}
+            for kid, (public_key, until) in _public_keys(key).items()
+            if until is None or now < until
+        ]
+    }
 
 
-def _check_header(token: str, kid: str) -> None:
+def _public_keys(key: TokenKey) -> dict[str, tuple[Ed25519PublicKey, int | None]]:
+    """Who may have signed a token, by key id, and until when that counts, if not for ever."""
+    present = key.private_key.public_key()
+    found: dict[str, tuple[Ed25519PublicKey, int | None]] = {key_id(present): (present, None)}
+    if key.before is not None:
+        # The present key last: a change that was cut short has named it as the one before.
+        before = key.before
+        found = {key_id(before.public_key): (before.public_key, before.until)} | found
+    return found
+
+
+def _checked_kid(token: str) -> str:
+    """The id of the key that signed a token, whose header says nothing that it must not."""
     if len(token) > MAX_LENGTH:
         raise jwt.InvalidTokenError("too long")
     # Read here once; PyJWT, which is stricter about the form, reads both again below.
@@ -144,10 +163,11 @@ def _check_header(token: str, kid: str) -> None:
     )
     if not isinstance(header, dict):
         raise jwt.InvalidTokenError("the header is no object")
-    if header.get("typ") != TYPE or header.get("alg") != ALGORITHM or header.get("kid") != kid:
-        raise jwt.InvalidTokenError("another kind of token, or another key")
+    if header.get("typ") != TYPE or header.get("alg") != ALGORITHM:
+        raise jwt.InvalidTokenError("another kind of token")
     if "crit" in header or "b64" in header:
         raise jwt.InvalidTokenError("an extension that we do not know")
+    return str(header.get("kid"))
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
