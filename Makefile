@@ -1,4 +1,4 @@
-.PHONY: help demo test bench fuzz mutation serve setup
+.PHONY: help demo test bench fuzz drills mutation serve setup
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /    make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -14,6 +14,9 @@ bench: setup ## every figure that has a budget, into benchmarks/results.json
 
 fuzz: setup ## break certificates at random until stopped, or for SECONDS=60
 	@.venv/bin/python -m tests.fuzz $(SECONDS)
+
+drills: setup ## what must not happen, tried thousands of times, or DRILL=NAME N=100; DRILL=--help lists them
+	@.venv/bin/python -m tests.drills $(DRILL) $(N)
 
 mutation: setup ## break the deciding modules line by line and see that the tests notice
 	@.venv/bin/mutmut run && .venv/bin/mutmut results && .venv/bin/python -m tests.mutate_programs

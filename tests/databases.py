@@ -34,7 +34,14 @@ OPTIONS = (
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Path]:
-    """The folder with the Unix socket of a PostgreSQL server, which ends with the run."""
+    """The folder of a PostgreSQL server, which ends with the run."""
+    with running_postgresql() as folder:
+        yield folder
+
+
+@contextmanager
+def running_postgresql() -> Iterator[Path]:
+    """The folder with the Unix socket of a new PostgreSQL server, which ends with the block."""
     assert BINARIES, "PostgreSQL is missing: `make test` installs it"
     # Not pytest's folder: a socket's path may have 107 bytes, and the server's user must reach it.
     folder = Path(tempfile.mkdtemp(prefix="amrgate-postgresql-"))
@@ -43,9 +50,11 @@ def postgresql() -> Iterator[Path]:
     _run(folder, "initdb", "--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", "-D", "data")
     options = f"{OPTIONS} -c unix_socket_directories={folder}"
     _run(folder, "pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
-    yield folder
-    _run(folder, "pg_ctl", "-D", "data", "-m", "immediate", "stop")
-    shutil.rmtree(folder)
+    try:
+        yield folder
+    finally:
+        _run(folder, "pg_ctl", "-D", "data", "-m", "immediate", "stop")
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
