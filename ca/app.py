@@ -39,6 +39,7 @@ ROUTES = (
     "ca.api.enforcement",
     "ca.api.invitations",
     "ca.api.service_users",
+    "ca.api.sso",
     "ca.api.hosts",
     "ca.oauth.routes",
     "ca.console.routes",

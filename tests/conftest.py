@@ -41,6 +41,10 @@ ATTACKS = frozenset(
     | {67, 68, 69, 71, 72, 75, 77, 79}
     # Passkeys and security keys.
     | {132, 133, 134}
+    # Single sign-on.
+    | {*range(135, 139), 140, 142, 143, 144, 145, 150, 151, 201, 202}
+    # API tokens.
+    | {90, 91}
 )
 """The numbered cases that the tests must cover by now."""
 

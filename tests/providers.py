@@ -134,7 +134,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]  # what serves it
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path

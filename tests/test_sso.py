@@ -398,8 +398,21 @@ def test_an_answer_that_is_none(
 @pytest.mark.attack(137)
 @pytest.mark.parametrize(
     "address",
-    "127.0.0.1 169.254.169.254 10.1.2.3 192.168.0.1 100.64.0.1 224.0.0.1 0.0.0.0 ::1 fd00::1"
-    " fe80::1%eth0 ::ffff:127.0.0.1 64:ff9b::7f00:1 2002:7f00:1::".split(),
+    [
+        "127.0.0.1",
+        "169.254.169.254",
+        "10.1.2.3",
+        "192.168.0.1",
+        "100.64.0.1",
+        "224.0.0.1",
+        "0.0.0.0",
+        "::1",
+        "fd00::1",
+        "fe80::1%eth0",
+        "::ffff:127.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+    ],
 )
 def test_no_provider_is_on_our_own_networks(address: str) -> None:
     assert not Networks().allow(address)
@@ -414,8 +427,16 @@ def test_providers_are_on_public_addresses_and_where_the_operator_says() -> None
 @pytest.mark.parametrize(
     "url",
     [
-        *"http://acme.example file:///etc/passwd https:// https://a@b https://a#b //a".split(),
-        *"http://127.0.0.1:1 gopher://a https://[ https://a:99999".split(),
+        "http://acme.example",
+        "http://127.0.0.1:1",
+        "file:///etc/passwd",
+        "gopher://a",
+        "//a",
+        "https://",
+        "https://a@b",
+        "https://a#b",
+        "https://[",
+        "https://a:99999",
         "https://a\n",
     ],
 )

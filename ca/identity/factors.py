@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine
 
 from ca import audit
-from ca.errors import Conflict, InsufficientAuthentication, InvalidRequest, NotFound
+from ca.errors import Conflict, Denied, InsufficientAuthentication, InvalidRequest, NotFound
 from ca.identity import recovery, totp
 from ca.identity.accounts import totp_purpose
 from ca.identity.proofs import Proofs
 from ca.identity.stepup import FRESH, Second, may_change_factors
 from ca.identity.token_ends import end_tokens_resting_on
 from ca.keys import Seal
-from ca.store import directory, people, webauthn
+from ca.store import directory, people, sso, webauthn
 from ca.store.engine import reading, writing
 from ca.store.revocations import Cause
 from ca.store.sessions import end_sessions
@@ -82,14 +82,23 @@ def overview(connection: Connection, user_id: str) -> Overview:
 def check_may_change(connection: Connection, acting: Acting, now: int) -> Overview:
     """What the account has, if this session may change it.
 
+    Whoever runs a provider could otherwise add a factor of their own to the account of somebody
+    who is also another organization's, and open that with it.
+
     Raises:
         InsufficientAuthentication: with what a login must show for that.
+        Denied: it rests on a provider alone, and the account not.
     """
     found = overview(connection, acting.user_id)
     has_second = found.has_second_factor
     if not may_change_factors(acting.proofs, now, has_second_factor=has_second):
         raise InsufficientAuthentication(
             "Log in again to change what you log in with.", ("mfa",) if has_second else (), FRESH
+        )
+    if sso.has_others_way_in(connection, acting.user_id, {one.amr for one in acting.proofs}):
+        raise Denied(
+            "A single sign-on alone may not change this account, which has another way to log in."
+            " Log in that way first."
         )
     return found
 
@@ -168,6 +177,7 @@ def removed(connection: Connection, acting: Acting, amr: str, cause: Cause, **de
         Conflict: it was the last one, and an organization requires one.
     """
     gone = [amr]
+    directory.lock(connection)  # nobody begins to require it in the meantime
     if not overview(connection, acting.user_id).has_second_factor:
         requiring = directory.requiring_mfa(connection, acting.user_id)
         if requiring:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ca.store.people import USER_COLUMNS, User, user_of
@@ -14,12 +14,17 @@ from ca.store.tables import (
     members,
     oidc_clients,
     passwords,
+    projects,
+    requirements,
+    services,
     sso_providers,
     sso_states,
     users,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import ColumnElement, Row, Table
 
 SPENT_KEPT = 600  # seconds after a state could no longer come back
@@ -116,6 +121,19 @@ def retire_provider(connection: Connection, slug: str, now: int) -> None:
     )
 
 
+def is_required(connection: Connection, organization_id: str, amr: str) -> bool:
+    """Whether the organization, or a project or service of it, requires this `amr` value."""
+    owned = select(projects.c.id).where(projects.c.organization_id == organization_id)
+    served = select(services.c.name).where(services.c.project_id.in_(owned))
+    subject = requirements.c.subject
+    rows = connection.execute(
+        select(requirements.c.amr).where(
+            or_(subject == organization_id, subject.in_(owned), subject.in_(served))
+        )
+    )
+    return any(amr in required for required in rows.scalars())
+
+
 def _providers(connection: Connection, which: ColumnElement[bool]) -> list[Provider]:
     columns = oidc_clients.c
     rows = connection.execute(
@@ -139,9 +157,10 @@ def _providers(connection: Connection, which: ColumnElement[bool]) -> list[Provi
 
 
 def _provider(row: Row[*tuple[Any, ...]]) -> Provider:
-    fields = dict(row._mapping)  # noqa: SLF001 -- SQLAlchemy's public name for a row by columns
-    lists = {name: tuple(fields[name]) for name in ("scopes", "mfa_values", "domains")}
-    return Provider(**(fields | lists))
+    fields: dict[str, Any] = dict(row._mapping)  # noqa: SLF001 -- SQLAlchemy's public name for a row by columns
+    for name in ("scopes", "mfa_values", "domains"):
+        fields[name] = tuple(fields[name])
+    return Provider(**fields)
 
 
 def spend_state(connection: Connection, state_hash: str, expires_at: int, now: int) -> bool:
@@ -204,6 +223,15 @@ def has_password(connection: Connection, user_id: str) -> bool:
     """Whether somebody can log in without a provider."""
     query = select(passwords.c.user_id).where(passwords.c.user_id == user_id)
     return connection.execute(query).first() is not None
+
+
+def has_others_way_in(connection: Connection, user_id: str, amr: Iterable[str]) -> bool:
+    """Whether a login that showed `amr` rests on a provider alone, and the account does not."""
+    shown = set(amr)
+    if not shown or not all(value.startswith("sso:") for value in shown):
+        return False
+    others = [one for one in identities_of(connection, user_id) if f"sso:{one.slug}" not in shown]
+    return bool(others) or has_password(connection, user_id)
 
 
 _REST = (

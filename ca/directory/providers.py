@@ -1,0 +1,236 @@
+"""An organization's providers of single sign-on: making, changing, retiring and requiring them.
+
+Whoever may do it is an owner or admin with a login of the last minutes that shows `mfa`: a
+provider decides who gets in, and a mapping (`mfa_values`) what counts as `mfa`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+from ca import audit
+from ca.directory import enforcement
+from ca.directory.access import Caller, require_fresh_mfa
+from ca.errors import Conflict, InvalidRequest, NotFound
+from ca.identity.proofs import LOGIN
+from ca.identity.sso.fetch import Networks, Refused
+from ca.identity.sso.logins import secret_purpose
+from ca.store import directory
+from ca.store import sso as store
+from ca.store.sso import Provider
+from sshd_hook.names import is_slug
+from sshd_hook.policy import ADMIN, in_order
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from ca.directory.read import OrganizationView
+    from ca.keys import Seal
+
+MAX_PROVIDERS = 20  # of one organization
+MAX_TEXT = 255  # characters
+MAX_VALUES = 16
+LABEL = 64  # characters
+
+
+class Change(TypedDict, total=False):
+    """What is said of a provider. What is left out stays; an empty secret is none."""
+
+    label: str
+    issuer: str
+    client_id: str
+    client_secret: str
+    scopes: list[str]
+    mfa_values: list[str]
+
+
+def find(connection: Connection, view: OrganizationView, slug: str) -> Provider:
+    """The organization's provider with this slug.
+
+    Raises:
+        NotFound: it has none.
+    """
+    found = store.find_provider(connection, slug)
+    if found is None or found.organization_id != view.organization.id:
+        raise NotFound("There is no such provider.")
+    return found
+
+
+def add(  # noqa: PLR0913 who makes what, where
+    connection: Connection,
+    view: OrganizationView,
+    caller: Caller,
+    seal: Seal,
+    networks: Networks,
+    *,
+    slug: str,
+    now: int,
+    **said: Unpack[Change],
+) -> Provider:
+    """Make a provider. It can be logged in with at once, and required once an admin has.
+
+    Raises:
+        InsufficientAuthentication, Denied: the caller may not.
+        InvalidRequest: something about it is wrong.
+        Conflict: the slug was used before, by whomever; or there are enough.
+    """
+    require_fresh_mfa(view, caller, ADMIN, now)
+    if not is_slug(slug):
+        raise InvalidRequest("slug: 1 to 32 lower-case letters, digits and hyphens.")
+    organization = view.organization.id
+    if len(store.providers_of(connection, organization)) >= MAX_PROVIDERS:
+        raise Conflict(f"There are {MAX_PROVIDERS} providers. Retire one first.")
+    unasked = slug in view.requirement.providers and store.find_provider(connection, slug) is None
+    if not unasked and not store.add_provider(connection, slug, organization):
+        raise Conflict("A provider has or had this slug, and slugs are never used again.")
+    empty = Provider(slug, organization, slug, "", "", None, ("openid",), (), (), None)
+    made = _changed(empty, seal, networks, said)
+    store.put_client(connection, made)
+    _record(connection, caller, view, "provider:add", made)
+    directory.bump(connection, now)
+    return made
+
+
+def change(  # noqa: PLR0913 who changes what, where
+    connection: Connection,
+    view: OrganizationView,
+    caller: Caller,
+    seal: Seal,
+    networks: Networks,
+    *,
+    slug: str,
+    now: int,
+    **said: Unpack[Change],
+) -> Provider:
+    """Change a provider. With another issuer or client it is as new: its secret must be given
+    again, so that nobody sends it elsewhere who does not know it, and it must be tested again.
+
+    Raises:
+        InsufficientAuthentication, Denied: the caller may not.
+        NotFound: there is none.
+        InvalidRequest: something about it is wrong.
+        Conflict: it is required, and another issuer or client may let nobody in.
+    """
+    require_fresh_mfa(view, caller, ADMIN, now)
+    before = find(connection, view, slug)
+    after = _changed(before, seal, networks, said)
+    if (after.issuer, after.client_id) != (before.issuer, before.client_id):
+        _check_not_required(connection, view, slug)
+        after = replace(after, tested_at=None)
+    store.put_client(connection, after)
+    _record(connection, caller, view, "provider:change", after)
+    return after
+
+
+def retire(
+    connection: Connection, view: OrganizationView, caller: Caller, slug: str, now: int
+) -> None:
+    """Let nobody log in with it from now on. Its slug is never used again.
+
+    Raises:
+        InsufficientAuthentication, Denied: the caller may not.
+        NotFound: there is none.
+        Conflict: it is required.
+    """
+    require_fresh_mfa(view, caller, ADMIN, now)
+    gone = find(connection, view, slug)
+    _check_not_required(connection, view, slug)
+    store.retire_provider(connection, slug, now)
+    _record(connection, caller, view, "provider:remove", gone)
+    directory.bump(connection, now)
+
+
+def require(
+    connection: Connection, view: OrganizationView, caller: Caller, slug: str, now: int
+) -> None:
+    """Require logins at this provider for all that is the organization's.
+
+    Raises:
+        NotFound: there is none.
+        Conflict: no admin has logged in with it yet, as it is now.
+        InsufficientAuthentication, Denied: as for every requirement; the caller's own login must
+            be one at the provider.
+    """
+    if find(connection, view, slug).tested_at is None:
+        raise Conflict(
+            "No owner or admin has logged in with this provider yet. Link it on your security page"
+            " and log in with it; then it can be required."
+        )
+    amr = in_order({*view.stored.amr, f"{LOGIN}{slug}"})
+    enforcement.change(connection, view, caller, replace(view.stored, amr=amr), now)
+
+
+def release(
+    connection: Connection, view: OrganizationView, caller: Caller, slug: str, now: int
+) -> None:
+    """Require it no longer.
+
+    Raises:
+        InsufficientAuthentication, Denied: as for every requirement.
+    """
+    amr = tuple(value for value in view.stored.amr if value != f"{LOGIN}{slug}")
+    after = replace(view.stored, amr=amr)
+    if not amr:
+        after = replace(after, max_age=None, device=False)
+    enforcement.change(connection, view, caller, after, now)
+
+
+def _changed(before: Provider, seal: Seal, networks: Networks, said: Change) -> Provider:
+    after = replace(
+        before,
+        label=_text("label", said.get("label", before.label), LABEL),
+        issuer=_issuer(networks, said.get("issuer", before.issuer)),
+        client_id=_text("client_id", said.get("client_id", before.client_id), MAX_TEXT),
+        scopes=_words("scopes", said.get("scopes", before.scopes)),
+        mfa_values=_words("mfa_values", said.get("mfa_values", before.mfa_values)),
+    )
+    if "openid" not in after.scopes:
+        raise InvalidRequest('scopes: "openid" must be among them.')
+    secret = said.get("client_secret")
+    if secret is not None:
+        sealed = seal.seal(secret.encode(), secret_purpose(after.slug, after.issuer))
+        return replace(after, client_secret_sealed=sealed if secret else None)
+    if after.issuer != before.issuer and before.client_secret_sealed is not None:
+        raise InvalidRequest("client_secret: give it again with another issuer.")
+    return after
+
+
+def _issuer(networks: Networks, url: str) -> str:
+    try:
+        networks.check_url(url)
+    except Refused as error:
+        raise InvalidRequest("issuer: not an https URL as the provider writes it.") from error
+    if len(url) > MAX_TEXT or "?" in url:
+        raise InvalidRequest("issuer: too long, or with a query.")
+    return url
+
+
+def _text(name: str, value: str, most: int) -> str:
+    if not (0 < len(value) <= most and value.isprintable()):
+        raise InvalidRequest(f"{name}: a text of 1 to {most} characters.")
+    return value
+
+
+def _words(name: str, values: list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    plain = all(0 < len(one) <= LABEL and one.isascii() and one.isprintable() for one in values)
+    if not plain or len(values) > MAX_VALUES or any(" " in one for one in values):
+        raise InvalidRequest(f"{name}: at most {MAX_VALUES} words.")
+    return tuple(dict.fromkeys(values))
+
+
+def _check_not_required(connection: Connection, view: OrganizationView, slug: str) -> None:
+    if store.is_required(connection, view.organization.id, f"{LOGIN}{slug}"):
+        raise Conflict("This provider is required of logins. Require it no longer first.")
+
+
+def _record(
+    connection: Connection, caller: Caller, view: OrganizationView, event: str, what: Provider
+) -> None:
+    detail = {
+        "organization": view.organization.name,
+        "issuer": what.issuer,
+        "client_id": what.client_id,
+        "mfa_values": list(what.mfa_values),
+    }
+    audit.append(connection, event, caller.user.id, what.slug, detail)
