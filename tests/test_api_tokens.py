@@ -13,9 +13,11 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from ca.app import create_app
-from ca.identity import api_tokens, factors
+from ca.errors import InsufficientAuthentication
+from ca.identity import api_tokens
 from ca.identity.api_tokens import MAX_LIFETIME, Wish
 from ca.identity.factors import Acting
+from ca.identity.sessions import hash_of
 from ca.oauth import api_token as grant
 from ca.store import sessions, tables
 from ca.store.engine import reading, writing
@@ -311,7 +313,7 @@ def test_a_session_that_ended_meanwhile_makes_none(services: Services, alice: Pe
     with writing(services.engine) as connection:
         sessions.end_grant_session(connection, session.sid, Cause(now, alice.id, "session:logout"))
 
-    with pytest.raises(factors.InsufficientAuthentication):
+    with pytest.raises(InsufficientAuthentication):
         api_tokens.make(services.engine, acting, Wish("late"), now)
 
 
@@ -522,7 +524,7 @@ def test_nothing_of_a_token_is_in_the_audit_log(services: Services, alice: Perso
     text = "\n".join(details)
     assert token["id"] in text
     assert token["token"] not in text
-    assert api_tokens.hash_of(token["token"]) not in text
+    assert hash_of(token["token"]) not in text
 
 
 @pytest.mark.attack(80)

@@ -6,25 +6,41 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import select
 
+from ca import settings
 from ca.directory import people as directory_people
-from ca.errors import InvalidRequest
+from ca.directory.apply.document import Document, InvalidFile
+from ca.errors import InsufficientAuthentication, InvalidRequest
 from ca.hosts.content import content_of
 from ca.identity import accounts, factors
 from ca.identity.factors import Acting
+from ca.ops.apply import apply
 from ca.store import directory, hosts, people, service_users, tables
 from ca.store.engine import reading, writing
 from sshd_hook.certificate import AMR, AUTH_TIME, parse
 from sshd_hook.policy import CONTRIBUTOR
 from sshd_hook.wire import unb64
+from tests.databases import new_sqlite
 from tests.directory import ACME, apply_text, log_in, records, version
 from tests.oauth import claims_of
 from tests.test_api_tokens import access_token, exchange, http_of, is_good
 from tests.test_hosts_api import GLOBEX, public_key
-from tests.web import PASSWORD, Browser, Client, Person, pass_time, password_hash
+from tests.web import (
+    PASSWORD,
+    Browser,
+    Client,
+    Person,
+    new_services,
+    pass_time,
+    password_hash,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from ca.services import Services
     from tests.directory import Api
 
@@ -40,9 +56,23 @@ DEPLOY = {"username": "deploy", "name": "Deployer"}
 
 
 @pytest.fixture
+def services(tmp_path: Path) -> Iterator[Services]:
+    with new_services(new_sqlite(tmp_path), tmp_path) as new:
+        yield new
+
+
+@pytest.fixture
 def acme(services: Services) -> Services:
     apply_text(services.engine, OWNED)
     return services
+
+
+@pytest.fixture
+def each_acme(database_url: str, tmp_path: Path) -> Iterator[Services]:
+    """Once on each database."""
+    with new_services(database_url, tmp_path) as new:
+        apply_text(new.engine, OWNED)
+        yield new
 
 
 def owner(services: Services) -> Api:
@@ -89,18 +119,18 @@ def exempt(api: Api, user_id: str, value: object = True) -> Any:  # noqa: FBT002
 # --- making them ----------------------------------------------------------------------------
 
 
-def test_an_admin_makes_one_which_is_no_member_and_not_exempt(acme: Services) -> None:
-    before = version(acme.engine)
-    user = made(admin(acme))
+def test_an_admin_makes_one_which_is_no_member_and_not_exempt(each_acme: Services) -> None:
+    before = version(each_acme.engine)
+    user = made(admin(each_acme))
 
-    listed = log_in(acme, "alice", "pwd").get(SERVICE_USERS).json()
+    listed = log_in(each_acme, "alice", "pwd").get(SERVICE_USERS).json()
 
     assert listed["items"] == [user]
     assert (user["username"], user["exempt"], user["deactivated"]) == ("deploy", False, False)
-    assert version(acme.engine) > before
-    carol = admin(acme).user.id
-    assert ("service_user:add", carol, "deploy") in records(acme.engine)
-    with reading(acme.engine) as connection:
+    assert version(each_acme.engine) > before
+    carol = admin(each_acme).user.id
+    assert ("service_user:add", carol, "deploy") in records(each_acme.engine)
+    with reading(each_acme.engine) as connection:
         organization = directory.find_organization(connection, "acme")
         assert organization
         assert directory.member_role(connection, organization.id, user["id"]) is None
@@ -231,21 +261,24 @@ def test_the_organizations_certificate_lifetime_holds_for_it(acme: Services) -> 
 
 @pytest.mark.parametrize("how", ["removed", "disabled"])
 @pytest.mark.attack(90, 91)
-def test_without_it_there_is_nothing_left(acme: Services, how: str) -> None:
-    user = made(admin(acme))
-    secret = token_for(admin(acme), user["id"])
-    opened = access_token(acme, secret)
-    assert Client(acme).api("POST", "/ssh", opened, {"key": public_key()}).status_code == 200
+def test_without_it_there_is_nothing_left(each_acme: Services, how: str) -> None:
+    user = made(admin(each_acme))
+    secret = token_for(admin(each_acme), user["id"])
+    opened = access_token(each_acme, secret)
+    assert Client(each_acme).api("POST", "/ssh", opened, {"key": public_key()}).status_code == 200
 
     if how == "removed":
-        assert admin(acme).http.delete(f"{SERVICE_USERS}/{user['id']}").status_code == 204
+        assert admin(each_acme).http.delete(f"{SERVICE_USERS}/{user['id']}").status_code == 204
     else:
-        directory_people.disable(acme.engine, "deploy", "operator test", int(time.time()))
-        assert admin(acme).post(f"/users/{user['id']}/api-tokens", {"name": "x"}).status_code == 409
+        directory_people.disable(each_acme.engine, "deploy", "operator test", int(time.time()))
+        assert (
+            admin(each_acme).post(f"/users/{user['id']}/api-tokens", {"name": "x"}).status_code
+            == 409
+        )
 
-    assert not is_good(acme, opened)
-    assert exchange(acme, secret).status_code == 400
-    with reading(acme.engine) as connection:
+    assert not is_good(each_acme, opened)
+    assert exchange(each_acme, secret).status_code == 400
+    with reading(each_acme.engine) as connection:
         assert len(connection.execute(select(tables.revocations)).all()) == 1
 
 
@@ -284,7 +317,7 @@ def test_its_token_gives_it_nothing_that_one_logs_in_with(acme: Services) -> Non
     assert answer.status_code == 403
     session = claims_of(token)["sid"]
     acting = Acting(user["id"], session, ())
-    with pytest.raises(factors.InsufficientAuthentication):
+    with pytest.raises(InsufficientAuthentication):
         factors.offer_totp(acme.engine, acme.keys.seal, acting, int(time.time()))
     assert client.api("GET", "/users/me", token).status_code == 200
 
@@ -325,26 +358,30 @@ def test_it_takes_an_owner_and_all_admins_are_told(acme: Services) -> None:
 
 
 @pytest.mark.attack(111)
-def test_exempt_it_reaches_its_projects_whatever_a_login_must_show(acme: Services) -> None:
-    user = made(admin(acme))
-    give_role(acme, user["id"])
-    secret = token_for(admin(acme), user["id"])
-    assert call(acme, secret, PROJECT).status_code == 200
-    apply_service_users(acme, user["id"], MFA + "max_age = 600\n")
-    pass_time(acme, 3600)
+def test_exempt_it_reaches_its_projects_whatever_a_login_must_show(each_acme: Services) -> None:
+    user = made(admin(each_acme))
+    give_role(each_acme, user["id"])
+    secret = token_for(admin(each_acme), user["id"])
+    assert call(each_acme, secret, PROJECT).status_code == 200
+    apply_service_users(each_acme, user["id"], MFA + "max_age = 600\n")
+    pass_time(each_acme, 3600)
 
-    refused = call(acme, secret, PROJECT)
-    assert exempt(owner(acme), user["id"]).status_code == 200
-    allowed = call(acme, secret, PROJECT)
+    refused = call(each_acme, secret, PROJECT)
+    assert exempt(owner(each_acme), user["id"]).status_code == 200
+    allowed = call(each_acme, secret, PROJECT)
 
     assert refused.status_code == 401
     assert (refused.json()["amr"], refused.json()["max_age"]) == (["mfa"], 600)
     assert allowed.status_code == 200
-    assert claims_of(access_token(acme, secret))["amr"] == []  # claims are never altered to fit
+    assert (
+        claims_of(access_token(each_acme, secret))["amr"] == []
+    )  # claims are never altered to fit
     # It frees nobody of their role, nor of the networks.
-    assert call(acme, secret, "/organizations/acme").status_code == 404
-    apply_service_users(acme, user["id"], MFA + 'networks = ["198.51.100.0/24"]\n', exempt=True)
-    assert call(acme, secret, PROJECT).status_code == 404
+    assert call(each_acme, secret, "/organizations/acme").status_code == 404
+    apply_service_users(
+        each_acme, user["id"], MFA + 'networks = ["198.51.100.0/24"]\n', exempt=True
+    )
+    assert call(each_acme, secret, PROJECT).status_code == 404
 
 
 def apply_service_users(
@@ -361,15 +398,15 @@ def apply_service_users(
     apply_text(services.engine, file)
 
 
-def test_hosts_are_told_who_is_exempt_in_its_own_organization_alone(acme: Services) -> None:
-    apply_text(acme.engine, OWNED + GLOBEX)
-    user = made(admin(acme))
-    give_role(acme, user["id"])
-    give_role(acme, user["id"], "globexa654321")
-    exempt(owner(acme), user["id"])
+def test_hosts_are_told_who_is_exempt_in_its_own_organization_alone(each_acme: Services) -> None:
+    apply_text(each_acme.engine, OWNED + GLOBEX)
+    user = made(admin(each_acme))
+    give_role(each_acme, user["id"])
+    give_role(each_acme, user["id"], "globexa654321")
+    exempt(owner(each_acme), user["id"])
 
     found = {}
-    with reading(acme.engine) as connection:
+    with reading(each_acme.engine) as connection:
         for name in ("ssh.acme.example", "ssh.globex.example"):
             host = hosts.find_host(connection, name)
             assert host
@@ -416,3 +453,49 @@ def test_a_file_names_service_users_and_exempts_them(services: Services) -> None
     assert not is_good(services, opened)
     with reading(services.engine) as connection:
         assert people.find_user(connection, user_id) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[organizations.acme.service_users.alice]", "is also the name of another user"),
+        ("[organizations.acme.service_users.Deploy]", "is not a user name"),
+        ('[organizations.acme.service_users.deploy]\nexempt = "yes"', "neither true nor false"),
+        ("[organizations.acme.service_users.deploy]\nemail = 'a@b.example'", "no such key"),
+        (
+            (
+                '[organizations.globex]\nmembers = { mallory = "owner" }\n'
+                "[organizations.globex.service_users.deploy]\n"
+                "[projects.abcdefg123457]\norganization = 'acme'\n"
+                "[projects.abcdefg123457.access]\ndeploy = { project = 'viewer' }"
+            ),
+            "another organization's service user",
+        ),
+        (
+            (
+                "[organizations.globex.service_users.deploy]\n"
+                '[organizations.globex.members]\ndeploy = "owner"'
+            ),
+            "there is no user",
+        ),
+    ],
+)
+def test_what_a_file_must_not_say_of_them(text: str, fault: str) -> None:
+    with pytest.raises(InvalidFile, match=fault):
+        Document(f"{OWNED}\n{text}\n", "acme.toml")
+
+
+def test_the_operator_who_exempts_one_tells_the_admins_as_well(
+    acme: Services, tmp_path: Path
+) -> None:
+    (tmp_path / settings.SETTINGS_FILE).write_text(settings.render(acme.settings))
+    file = tmp_path / "acme.toml"
+    file.write_text(f"{OWNED}\n[organizations.acme.service_users.deploy]\nexempt = true\n")
+
+    answer = CliRunner().invoke(apply, [str(file), "--data", str(tmp_path)])
+
+    assert answer.exit_code == 0, answer.output
+    assert "+ service_user deploy" in answer.output
+    told = mails(acme)
+    assert len(told) == 2
+    assert all("has exempted the service user deploy of acme" in one for one in told)
