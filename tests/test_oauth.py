@@ -211,6 +211,18 @@ def test_the_client_is_told_what_is_wrong(
     assert back["state"] == "s" * 43
 
 
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [("-", ""), ("openid admin", ""), ("admin offline_access", "offline_access")],
+)
+def test_a_scope_is_given_if_it_is_asked_for_and_ours(
+    services: Services, asked: str, given: str
+) -> None:
+    client, alice = Client(services), add_person(services, "alice")
+    answer = client.exchange(client.log_in(Browser(services), alice, scope=asked)).json()
+    assert answer["scope"] == claims_of(answer["access_token"])["scope"] == given
+
+
 def test_a_parameter_stands_once(services: Services) -> None:
     answer = Browser(services).get(Client(services).url() + "&client_id=amrgate")
     assert answer.status_code == 400
