@@ -39,6 +39,8 @@ ATTACKS = frozenset(
     | {62, 65}
     # What may be asked to be signed.
     | {67, 68, 69, 71, 72, 75, 77, 79}
+    # Tokens and OAuth.
+    | {80, 81, 83, 85, 86, 88, 90, 92, 93, 95, *range(97, 101), 102, 103, *range(105, 113), 204}
     # Passkeys and security keys.
     | {132, 133, 134}
     # Single sign-on.
