@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from ca import audit
 from ca.directory import read, requirements
 from ca.directory.access import Caller, require
-from ca.directory.governed import can_meet
+from ca.directory.governed import can_meet, governed
 from ca.errors import Denied, InvalidRequest
 from ca.identity.proofs import amr_of, auth_time_of
 from ca.identity.stepup import FRESH
@@ -122,6 +122,7 @@ def change(
     Raises:
         InsufficientAuthentication: their login does not show that.
         InvalidRequest: nobody may require this.
+        Conflict: no owner or admin has what a login needs for it: a session may outlive its factor.
     """
     before, providers = view.stored, view.requirement.providers
     for field, message in requirements.problems(after, providers):
@@ -138,7 +139,8 @@ def change(
     decision = policy.decide(asked, mine, caller.claims, caller.address, now)
     require(decision, Denied("You would lock yourself out from the address you come from."))
     if after != before:
-        directory.put_requirement(connection, view.organization.id, after)
+        with governed(connection, [view.organization.id]):
+            directory.put_requirement(connection, view.organization.id, after)
         detail = {"before": before.attributes(), "after": after.attributes()}
         subject = f"organization {view.organization.name}"
         audit.append(connection, "requirement:change", caller.user.id, subject, detail)

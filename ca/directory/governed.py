@@ -44,7 +44,7 @@ def governed(connection: Connection, organization_ids: Iterable[str]) -> Iterato
         if not (still_able if able else present):
             raise Conflict(
                 f"That would take the last admin of {organization.name} away who can log in as it"
-                " requires: make somebody else one first."
+                " requires. See to it first that another one can."
             )
 
 
