@@ -337,7 +337,7 @@ def test_who_failed_too_often_is_unlocked(ca: Ca, tmp_path: Path) -> None:
 
     said = ca.check("user", "unlock", "alice")
 
-    assert said == "alice may log in again: 100 failed attempts are forgotten.\n"
+    assert said == "alice may log in again: 60 failed attempts are forgotten.\n"
     assert accounts.check_password(ca.engine, "alice", PASSWORD, now())
     event, actor, subject = records(ca.engine)[-1]
     assert (event, subject) == ("attempts:forget", alice)

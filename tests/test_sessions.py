@@ -67,7 +67,7 @@ def test_with_https_the_cookie_is_bound_to_the_host(services: Services) -> None:
         data={"username": "alice", "password": PASSWORD},
         headers={"origin": "https://ca.example"},
     )
-    cookie = answer.headers["set-cookie"]
+    cookie = answer.headers.get_list("set-cookie")[0]
     assert cookie.startswith("__Host-amrgate=")
     assert {"HttpOnly", "Path=/", "SameSite=lax", "Secure"} == set(cookie.split("; ")[1:])
     assert "strict-transport-security" in answer.headers

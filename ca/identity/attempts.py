@@ -108,7 +108,8 @@ def _message(count: store.Count, wait: int, most: int) -> str:
     if count.failures >= most:
         return (
             "Too many attempts. Use a passkey or a browser in which you have logged in before, or"
-            " ask for a link with “Forgot your password?”."
+            " ask for a link with “Forgot your password?”; or ask whoever operates this service to"
+            " unlock the account."
         )
     unit, length = ("minutes", 60) if wait > 60 else ("seconds", 1)  # noqa: PLR2004 a minute
     return f"Too many attempts. Try again in {-(-wait // length)} {unit}."
