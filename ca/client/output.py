@@ -1,6 +1,7 @@
 """What commands print: data to standard output, for people or as JSON; and how to read answers."""
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -26,6 +27,9 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """
     from rich.cells import cell_len
 
+    if not rows:
+        click.echo("There are none.", err=True)
+        return
     safe = [[terminal.safe(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(heads, *safe, strict=True)]
     if sum(widths) + GAP * (len(widths) - 1) <= width():
@@ -81,7 +85,7 @@ def ahead(item: object, name: str) -> str:
     at = _moment(text(item, name))
     if at is None:
         return "never"
-    left = int(at - time.time())
+    left = math.ceil((at - time.time()) / 60) * 60  # "in 30 days", a second after it was asked for
     return f"in {terminal.roughly(left)}" if left > 0 else "over"
 
 

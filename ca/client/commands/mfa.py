@@ -19,7 +19,7 @@ APP = "app"
 @json_option
 @click.pass_context
 def mfa(ctx: click.Context, *, as_json: bool) -> None:
-    """Say whether your account has a second factor, and whether this login proved it.
+    """Your second factors, and whether this login proved one.
 
     Passkeys and security keys are added in a browser, at the authority's page /security.
 

@@ -15,7 +15,13 @@ ROLES = ("admin", "viewer")
 
 @click.group()
 def org() -> None:
-    """Your organizations. NAME is an organization's name, as `amrgate org list` shows it."""
+    """Your organizations. NAME is an organization's name, as `amrgate org list` shows it.
+
+    \b
+    Example:
+        amrgate org list
+        amrgate org mfa acme on
+    """
 
 
 @org.command(name="list")
@@ -116,7 +122,7 @@ def invite(name: str, email: str, role: str, *, as_json: bool) -> None:
 @click.option("--device", is_flag=True, help="With `on`: take logins by device code, too.")
 @json_option
 def mfa(name: str, action: str, max_age: int | None, *, device: bool, as_json: bool) -> None:
-    """Say whether an organization requires multi-factor logins, change it, remind its members.
+    """Whether multi-factor logins are required; change it, remind members.
 
     `on` takes effect at the next connection, of everybody: `remind` sends an e-mail to the members
     who have no second factor.

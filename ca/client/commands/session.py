@@ -10,13 +10,19 @@ from ca.client.terminal import methods
 
 @click.group()
 def session() -> None:
-    """Where you are logged in: browsers, and commands like this one."""
+    """Where you are logged in: browsers, and commands like this one.
+
+    \b
+    Example:
+        amrgate session list
+        amrgate session end --others
+    """
 
 
 @session.command(name="list")
 @json_option
 def list_(*, as_json: bool) -> None:
-    """List your sessions; `*` marks the one of this command.
+    """List your sessions.
 
     \b
     Example:
@@ -29,16 +35,17 @@ def list_(*, as_json: bool) -> None:
         return
     rows = [
         (
-            "*" if one.get("current") is True else "",
             text(one, "id"),
-            text(one, "device"),
-            text(one, "address"),
+            "this one" if one.get("current") is True else text(one, "client_id") or "a browser",
+            text(one, "user_agent"),
+            text(one, "ip"),
             methods(texts(one, "amr")),
             ago(one, "auth_time"),
+            ago(one, "last_used_at"),
         )
         for one in found
     ]
-    output.table(("", "ID", "DEVICE", "ADDRESS", "PROVED", "LOGGED IN"), rows)
+    output.table(("ID", "WHAT", "PROGRAM", "ADDRESS", "PROVED", "LOGGED IN", "USED"), rows)
 
 
 @session.command()

@@ -14,11 +14,13 @@ FLAGS_WITH_VALUE = "BbcDEeFIiJLlmOopQRSWw"  # of ssh(1)
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF SSH] SERVICE …")
+@click.argument(
+    "words", nargs=-1, type=click.UNPROCESSED, metavar="[SSH OPTIONS] SERVICE [COMMAND]"
+)
 def ssh(words: tuple[str, ...]) -> None:
-    """Connect to a service with your certificate, which is renewed if it has ended.
+    """Connect to a service with your certificate.
 
-    SERVICE is its name, with `@` and its host behind if you know it: otherwise the authority is
+    It is renewed if it has ended. SERVICE is its name, with `@` and its host behind if you know it: otherwise the authority is
     asked. What stands before and after goes to ssh as it is. A host that asks for more than your
     login proves is answered by another login, if you want to; then ssh tries again.
 

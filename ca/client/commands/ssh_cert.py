@@ -22,7 +22,12 @@ from sshd_hook.wire import WireError
 
 @click.group(name="ssh-cert")
 def ssh_cert() -> None:
-    """Your SSH certificate."""
+    """Your SSH certificate.
+
+    \b
+    Example:
+        amrgate ssh-cert info
+    """
 
 
 @ssh_cert.command()

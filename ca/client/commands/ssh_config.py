@@ -18,7 +18,12 @@ _file = click.option(
 
 @click.group(name="ssh-config")
 def ssh_config() -> None:
-    """Let plain ssh, scp, sftp, rsync and git use your certificate and renew it."""
+    """Let plain ssh, scp, sftp, rsync and git use your certificate.
+
+    \b
+    Example:
+        amrgate ssh-config install
+    """
 
 
 @ssh_config.command()

@@ -17,6 +17,10 @@ def token() -> None:
 
     A token keeps what the login had that made it, and ends with it: with your password, your
     second factor, and after 90 days at most.
+
+    \b
+    Example:
+        amrgate token create backup --expires 30d > token
     """
 
 

@@ -15,7 +15,7 @@ from ca.client.terminal import methods, roughly, safe
 @click.command()
 @json_option
 def whoami(*, as_json: bool) -> None:
-    """Say who is logged in, how, and until when the certificate is good.
+    """Say who is logged in, and how.
 
     \b
     Example:

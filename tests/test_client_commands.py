@@ -1,0 +1,141 @@
+"""What the commands show of an account, its tokens, sessions and organizations."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.cells import cell_len
+
+from ca.client import output, terminal
+from ca.client.commands import login, mfa, org, session, ssh, ssh_cert, ssh_config, token, whoami
+from demo.browser import Browser
+from tests.ca_server import PASSWORD, CaServer
+from tests.certificates import ALICE
+from tests.terminals import Terminal
+from tests.test_client_flow import at_home
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import click
+
+    from tests.authorities import Engineer, Liar
+
+EVIL = "\x1b\u202e\n[bold]"
+GROUPS = [
+    *(login.login, login.logout, whoami.whoami, ssh.ssh),
+    *(mfa.mfa, org.org, session.session, token.token, ssh_cert.ssh_cert, ssh_config.ssh_config),
+]
+
+
+def commands(of: list[click.Command]) -> list[click.Command]:
+    """These, and those below them."""
+    below = [one for group in of for one in getattr(group, "commands", {}).values()]
+    return [*of, *below]
+
+
+@pytest.mark.parametrize("command", commands(GROUPS), ids=lambda command: str(command.name))
+def test_every_command_has_an_example(command: click.Command) -> None:
+    assert "Example:\n    " + "    amrgate " in (command.help or "")
+    assert "\b\n" in (command.help or "")  # click leaves its lines alone
+
+
+def test_an_account_from_the_terminal(ca_server: CaServer, tmp_path: Path) -> None:
+    """Tokens, sessions and organizations of somebody with the real authority."""
+    dave = at_home(tmp_path, Browser("alice", PASSWORD))
+    assert dave.log_in("--ca", ca_server.url).status == 0
+
+    made = dave.run("token", "create", "backup", "--expires", "30d")
+    (listed,) = json.loads(dave.run("token", "list", "--json").out)
+
+    assert made.status == 0, made.err
+    assert re.fullmatch(r"amrgate_\w+\n", made.out)
+    assert "in 30 days" in made.err
+    assert made.out.strip() not in made.err
+    assert (listed["name"], listed["last_used_at"]) == ("backup", None)
+    program = replace(dave, more=(("AMRGATE_API_TOKEN", made.out), ("AMRGATE_CA", ca_server.url)))
+    who = json.loads(program.run("whoami", "--json").out)
+    assert (who["username"], who["amr"]) == ("alice", ["pwd"])
+    assert program.run("token", "create", "another").status == 3
+    assert dave.run("token", "remove", listed["id"]).status == 0
+    assert dave.run("token", "list").err == "There are none.\n"
+    assert program.run("ssh-cert", "load").status == 3
+
+    assert dave.run("org", "list").out.splitlines()[1].startswith("acme ")
+    assert "logins: MFA is not required\n" in dave.run("org", "show", "acme").out
+    found = json.loads(dave.run("org", "members", "acme", "--json").out)
+    assert {"alice", "bob", "carol"} <= {one["user"]["username"] for one in found}
+    assert dave.run("org", "invite", "acme", "x@acme.example").status == 1
+
+    sessions = json.loads(dave.run("session", "list", "--json").out)
+    (present,) = [one for one in sessions if one["current"]]
+    assert dave.run("session", "end", "--others").status == 0
+    assert [one["id"] for one in json.loads(dave.run("session", "list", "--json").out)] == [
+        present["id"]
+    ]
+    assert dave.run("session", "end", present["id"]).status == 0
+    assert dave.run("whoami").status == 3
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+@pytest.mark.parametrize("more", [(), (("NO_COLOR", "1"),), (("TERM", "dumb"),)])
+def test_tables_fit_the_terminal_and_cannot_drive_it(
+    alice: Engineer, liar: Liar, columns: int, more: tuple[tuple[str, str], ...]
+) -> None:
+    items = [
+        {"name": "backup", "id": ALICE, "mfa_on_creation": True, "last_used_at": EVIL},
+        {"name": EVIL, "id": 7, "expires_at": "9999-99-99"},
+        "no object",
+    ]
+    liar.answers[f"/users/{ALICE}/api-tokens"] = (200, items)
+
+    with Terminal(replace(alice, more=more), "token", "list", columns=columns) as screen:
+        assert screen.end() == 0, screen.shown
+
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", screen.shown)
+    assert {char for char in plain if not char.isprintable()} == {"\n"}
+    assert max(map(cell_len, plain.splitlines())) <= columns
+    assert plain.count("[bold]") == 1
+    assert ALICE in plain
+    assert plain.startswith("NAME" if columns == 80 else "name: backup\n")
+    if more:
+        assert "\x1b[3" not in screen.shown
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, "x" * (5 << 20), "[]", "null", '{"items": 1}'])
+def test_no_answer_is_too_much(alice: Engineer, liar: Liar, body: str) -> None:
+    for path in (f"/users/{ALICE}/api-tokens", f"/users/{ALICE}/organizations"):
+        liar.answers[path] = (200, body)
+
+    for words in (("token", "list"), ("token", "create", "x"), ("org", "list")):
+        ran = alice.run(*words)
+
+        assert "Traceback" not in ran.err
+        assert ran.err.count("\n") == 1
+        assert ran.status in (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("amr", "words"),
+    [
+        ([], "nothing"),
+        (["pwd"], "password"),
+        (["mfa", "otp", "pwd"], "password and authenticator code (multi-factor)"),
+        (["hwk", "mfa", "sso:acme"], "security key and single sign-on (acme) (multi-factor)"),
+        (["otp", "pwd", "swk"], "password, authenticator code and passkey"),
+        (["sso:\x1b"], r"single sign-on (\x1b)"),
+        (["new"], "new"),
+    ],
+)
+def test_methods_in_words(amr: list[str], words: str) -> None:
+    assert terminal.methods(amr) == words
+
+
+def test_a_time_ahead_is_not_a_second_short() -> None:
+    assert output.ahead({"at": "2999-01-01T00:00:00Z"}, "at").endswith(" days")
+    assert output.ahead({"at": "1999-01-01T00:00:00Z"}, "at") == "over"
+    assert output.ahead({"at": None}, "at") == "never"
