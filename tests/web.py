@@ -96,10 +96,17 @@ def keyring() -> Keyring:
 
 
 @contextmanager
-def new_services(database_url: str, data: Path, issuer: str = ISSUER) -> Iterator[Services]:
-    """What a new CA is made of; its database has the tables already."""
-    listen = urlsplit(issuer).netloc
-    settings = Settings(data=data, issuer=issuer, listen=listen, database=database_url)
+def new_services(
+    database_url: str, data: Path, issuer: str = ISSUER, networks: tuple[str, ...] = ()
+) -> Iterator[Services]:
+    """What a new CA is made of; its database has the tables. Providers may be in `networks`."""
+    settings = Settings(
+        data=data,
+        issuer=issuer,
+        listen=urlsplit(issuer).netloc,
+        database=database_url,
+        provider_networks=networks,
+    )
     with open_services(settings, keyring()) as services:
         yield services
 
@@ -112,11 +119,13 @@ def services(database_url: str, tmp_path: Path) -> Iterator[Services]:
 
 
 @contextmanager
-def listening(data: Path, host: str = "127.0.0.1") -> Iterator[Services]:
+def listening(
+    data: Path, host: str = "127.0.0.1", networks: tuple[str, ...] = ()
+) -> Iterator[Services]:
     """A new CA for those who come over the network; its issuer says where it listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         issuer = f"http://{host}:{listener.getsockname()[1]}"
-        with new_services(new_sqlite(data), data, issuer) as services:
+        with new_services(new_sqlite(data), data, issuer, networks) as services:
             server = uvicorn.Server(uvicorn.Config(create_app(services), log_config=None))
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
             thread.start()
