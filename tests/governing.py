@@ -54,11 +54,7 @@ class Governing:
         self.engine = engine
         self.done = 0
         """How many steps went through."""
-        apply_text(engine, DIRECTORY)
-        with writing(engine) as connection:
-            for name in NAMES:
-                user = self._user(connection, name)
-                store.put_password(connection, user.id, password_hash(), 1)
+        self.begin_anew()
         self.steps: tuple[Callable[[str, str, str, str], None], ...] = (
             self.change,
             self.remove,
@@ -70,6 +66,14 @@ class Governing:
             self.require_mfa,
             self.require_nothing,
         )
+
+    def begin_anew(self) -> None:
+        """Everybody is in, and has a password; nothing is required."""
+        apply_text(self.engine, DIRECTORY)
+        with writing(self.engine) as connection:
+            for name in NAMES:
+                user = self._user(connection, name)
+                store.put_password(connection, user.id, password_hash(), 1)
 
     def take(self, step: int, who: str, whom: str, where: str, role: str) -> None:
         """One step, whether it goes through or is refused."""
