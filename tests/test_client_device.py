@@ -126,11 +126,22 @@ def test_ctrl_c_leaves_nothing(engineer: Engineer, liar: Liar) -> None:
 
 def test_where_there_is_no_browser_a_code_is_offered(engineer: Engineer, liar: Liar) -> None:
     liar.in_turn = {DEVICE: [code(liar)], TOKEN: [liar.give_tokens()]}
-    with Terminal(engineer, "login", "--ca", liar.url) as terminal:
+    far = replace(engineer, more=(("SSH_CONNECTION", "192.0.2.1 1 192.0.2.2 22"),))
+    with Terminal(far, "login", "--ca", liar.url) as terminal:
         terminal.wait_for("No browser can be opened here.")
         terminal.wait_for("[Y/n]")
         terminal.type("\n")
         terminal.wait_for("WDJB-MJHT")
+
+        assert terminal.end() == 0, terminal.shown
+
+
+def test_a_screen_that_is_missing_is_no_reason_to_insist(engineer: Engineer, liar: Liar) -> None:
+    with Terminal(engineer, "login", "--ca", liar.url) as terminal:
+        terminal.wait_for("`amrgate login --device`")
+        terminal.wait_for("Open this page and log in:")
+        terminal.wait_for("S256\n")
+        engineer.browse(next(word for word in terminal.shown.split() if word.startswith(liar.url)))
 
         assert terminal.end() == 0, terminal.shown
 

@@ -2,6 +2,8 @@
 
 import json
 import math
+import shutil
+import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -40,10 +42,8 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def width() -> int:
     """How many columns there are: for a file or a pipe, enough for everything."""
-    from rich.console import Console
-
-    console = Console()
-    return console.width if console.is_terminal else WIDE
+    # Not rich's: for it, every dumb terminal has 80.
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
 
 
 def fields(pairs: Sequence[tuple[str, str]]) -> None:
@@ -106,7 +106,7 @@ def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         shown.add_column(Text(head), no_wrap=True)
     for row in rows:
         shown.add_row(*map(Text, row))
-    console = Console(highlight=False, width=width() if width() == WIDE else None)
+    console = Console(highlight=False, width=width())
     with console.capture() as captured:
         console.print(shown)
     for line in captured.get().splitlines():

@@ -115,16 +115,20 @@ def _log_in_by_token(here: Place, authority: str) -> None:
 
 
 def _wants_code(wish: Wish) -> bool:
-    """Whether a person who has no browser here takes another device; there, more may be refused."""
+    """Whether a person whose browser is not here takes another device."""
     if has_browser() or not common.is_interactive():
         return False
-    if wish.amr:
-        if is_remote():
-            click.echo(
-                "The page must be opened on this machine, or its port be forwarded here"
-                " (ssh -L PORT:127.0.0.1:PORT).",
-                err=True,
-            )
+    if not is_remote():
+        # A window system may still reach us from outside, as that of a container's host does.
+        if not wish.amr:
+            click.echo("(No browser on this machine? `amrgate login --device`.)", err=True)
+        return False
+    if wish.amr:  # a login by a code is usually refused where a method is required
+        click.echo(
+            "The page must be opened on this machine, or its port be forwarded here"
+            " (ssh -L PORT:127.0.0.1:PORT).",
+            err=True,
+        )
         return False
     click.echo("No browser can be opened here.", err=True)
     return click.confirm("Log in by a code on another device?", default=True, err=True)
