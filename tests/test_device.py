@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 from starlette.testclient import TestClient
 
 from ca.app import create_app
@@ -28,6 +28,7 @@ from sshd_hook.policy import (
     CONTRIBUTOR,
     MORE_AUTHENTICATION,
     Access,
+    Claims,
     Requirement,
     decide,
 )
@@ -415,16 +416,48 @@ def two_organizations(services: Services) -> Services:
     return services
 
 
-@pytest.mark.attack(109, 110)
-def test_an_organization_that_takes_no_device_logins(two_organizations: Services) -> None:
-    services, client = two_organizations, Client(two_organizations)
+def bob_of(services: Services) -> Person:
     with reading(services.engine) as connection:
         user = people.find_user_by_name(connection, "bob")
         assert user
         totp = people.find_totp(connection, user.id)
         assert totp
     secret = services.keys.seal.open(totp.secret_sealed, accounts.totp_purpose(user.id)).decode()
-    given = log_in_device(services, Person(user.id, "bob", secret))
+    return Person(user.id, "bob", secret)
+
+
+def claims_at_hosts(services: Services, token: str) -> Claims:
+    """What hosts read in a certificate that is issued for this access token."""
+    line = post(services, token).json()["certificate"]
+    found, _signed, _signature = certificate.parse(binascii.a2b_base64(line.split()[1]))
+    return certificate.claims_of(found)
+
+
+@pytest.mark.attack(111)
+def test_an_old_login_has_certificates_but_opens_nothing_that_asks_for_a_younger_one(
+    two_organizations: Services,
+) -> None:
+    services, client = two_organizations, Client(two_organizations)
+    with writing(services.engine) as connection:
+        strict = requirements.c.subject == "strict"
+        connection.execute(update(requirements).where(strict).values(max_age=3600))
+    given = client.tokens(bob_of(services))
+    assert client.api("GET", "/organizations/strict", given["access_token"]).status_code == 200
+    pass_time(services, 7200)
+    token = client.refresh(given["refresh_token"]).json()["access_token"]
+    refused = client.api("GET", "/organizations/strict", token)
+    assert (refused.status_code, refused.json()["max_age"]) == (401, 3600)
+    assert client.api("GET", "/organizations/easy", token).status_code == 200
+    claims, access = claims_at_hosts(services, token), Access(CONTRIBUTOR, CONTRIBUTOR)
+    asks = Requirement(frozenset({"mfa"}), 3600)
+    decision = decide(asks, access, claims, None, int(time.time()))
+    assert (decision.outcome, decision.missing) == (MORE_AUTHENTICATION, ("max_age",))
+
+
+@pytest.mark.attack(109, 110)
+def test_an_organization_that_takes_no_device_logins(two_organizations: Services) -> None:
+    services, client = two_organizations, Client(two_organizations)
+    given = log_in_device(services, bob_of(services))
     for _ in range(2):  # a refresh changes nothing of it
         token = given["access_token"]
         refused = client.api("GET", "/organizations/strict", token)
@@ -433,9 +466,7 @@ def test_an_organization_that_takes_no_device_logins(two_organizations: Services
         assert refused.json()["amr"] == ["mfa"]
         assert client.api("GET", "/organizations/easy", token).status_code == 200
 
-        line = post(services, token).json()["certificate"]
-        found, _signed, _signature = certificate.parse(binascii.a2b_base64(line.split()[1]))
-        claims, now = certificate.claims_of(found), int(time.time())
+        claims, now = claims_at_hosts(services, token), int(time.time())
         assert (claims.via, sorted(claims.amr)) == ("device", ["mfa", "otp", "pwd"])
         access, mfa = Access(CONTRIBUTOR, CONTRIBUTOR), frozenset({"mfa"})
         at_hosts = decide(Requirement(mfa), access, claims, None, now)
