@@ -7,14 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from fastapi.routing import APIRoute
 from sqlalchemy import update
 from starlette.testclient import TestClient
 
-from ca.app import create_app
-from ca.console import keys, security
-from ca.console import routes as login
-from ca.store.engine import writing
+from ca.api.rules import PAGE, rules_of
+from ca.app import bare_app, create_app
+from ca.store.engine import open_engine, writing
 from ca.store.sessions import BROWSER_IDLE, BROWSER_LIFETIME
 from ca.store.tables import users
 from tests.web import ISSUER, PASSWORD, Browser, Client, add_person, pass_time
@@ -128,25 +126,38 @@ def test_a_session_ends_after_a_day_however_much_it_is_used(services: Services) 
 
 def posts() -> list[str]:
     """Every page that changes something, as the application has them."""
-    routes = [*login.router.routes, *security.router.routes, *keys.router.routes]
-    found = [one for one in routes if isinstance(one, APIRoute)]
-    return sorted({one.path for one in found if "POST" in (one.methods or ())})
+    found = rules_of(bare_app().routes)
+    names = (name for name, rule in found if rule is PAGE and not name.startswith(("GET", "HEAD")))
+    return sorted(name.removeprefix("POST ") for name in names)
 
 
-def test_the_list_of_what_changes_something_is_whole() -> None:
-    assert posts() == [
-        "/consent",
-        "/login",
-        "/login/code",
-        "/login/key",
-        "/login/passkey",
-        "/logout",
-        "/security/application",
-        "/security/application/remove",
-        "/security/codes",
-        "/security/key",
-        "/security/key/remove",
-    ]
+def test_what_changes_something_is_found_wherever_it_is() -> None:
+    assert {"/consent", "/forgot", "/reset", "/email", "/login"} <= set(posts())
+    assert {f"/security/{one}" for one in ("key", "password", "sessions/end")} <= set(posts())
+    assert all(path.startswith("/") for path in posts()), "no method but POST"
+
+
+@pytest.mark.attack(127)
+def test_what_ends_others_on_one_node_has_ended_them_on_the_other(services: Services) -> None:
+    bob = add_person(services, "bob", app=True)
+    other = replace(services, engine=open_engine(services.settings.database))
+    here, there = Browser(services), Browser(other)
+    new = "thunder lamp orbit fig"
+    for path, form in {
+        "/security/codes": {},
+        "/security/application/remove": {},
+        "/security/password": {"present": PASSWORD, "password": new, "again": new},
+    }.items():
+        for browser in (here, there):
+            browser.log_in(browser.get("/login"), bob)
+        assert is_in(there)
+        cookie = here.cookie
+        here.post(path, form)
+        assert here.cookie != cookie, path
+        assert is_in(here), path
+        # New recovery codes are none of a session's factors: others live on.
+        assert is_in(there) is (path == "/security/codes"), path
+    other.engine.dispose()
 
 
 @pytest.mark.attack(128)
