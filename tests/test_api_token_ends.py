@@ -96,7 +96,7 @@ EVERY = {
     "swk": (replace(SWK, verified=True),),
     "recovery": (PWD, RECOVERY),
     "sso": (SSO, OTP),
-    "told": (SSO, TOLD),
+    "told": (PWD, TOLD),
     "other": (Proof("sso:acmes", NOW),),
 }
 
