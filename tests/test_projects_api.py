@@ -20,7 +20,6 @@ from tests.web import new_services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from ca.services import Services
 
@@ -71,12 +70,18 @@ forwards = ["127.0.0.1:5432"]
 )
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Services]:
-    """On SQLite, which is quicker to make."""
-    with new_services(new_sqlite(tmp_path), tmp_path) as services:
-        apply_text(services.engine, SHOP)
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """On SQLite, and one for all tests: `apply` makes the directory what it was."""
+    folder = tmp_path_factory.mktemp("ca")
+    with new_services(new_sqlite(folder), folder) as services:
         yield services
+
+
+@pytest.fixture
+def shop(ca: Services) -> Services:
+    apply_text(ca.engine, SHOP)
+    return ca
 
 
 @pytest.fixture

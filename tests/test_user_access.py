@@ -16,7 +16,6 @@ from tests.web import new_services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from ca.services import Services
 
@@ -31,11 +30,18 @@ TEAM = (
 )
 
 
-@pytest.fixture
-def team(tmp_path: Path) -> Iterator[Services]:
-    with new_services(new_sqlite(tmp_path), tmp_path) as services:
-        apply_text(services.engine, TEAM)
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """One for all tests: `apply` makes the directory what it was."""
+    folder = tmp_path_factory.mktemp("ca")
+    with new_services(new_sqlite(folder), folder) as services:
         yield services
+
+
+@pytest.fixture
+def team(ca: Services) -> Services:
+    apply_text(ca.engine, TEAM)
+    return ca
 
 
 def of(services: Services, username: str) -> str:
