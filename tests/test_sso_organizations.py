@@ -6,10 +6,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
+from ca import settings
 from ca.directory.apply.document import InvalidFile
 from ca.hosts.content import content_of
 from ca.identity.proofs import Proof, amr_of
+from ca.identity.sso import logins
+from ca.ops.main import main
 from ca.store import hosts, people
 from ca.store import sso as store
 from ca.store.engine import reading, writing
@@ -290,3 +294,21 @@ def test_who_has_nothing_but_the_provider_sets_up_a_factor(
     browser = Browser(acme)
     sign_on(browser, provider, browser.submit(browser.get("/login/sso"), provider="acme"))
     assert "Scan this picture" in browser.get("/security/application").text
+
+
+def test_the_operator_says_which_addresses_lead_to_a_provider(
+    acme: Services, provider: OpenIDProvider
+) -> None:
+    register(acme, provider)
+    (acme.settings.data / "settings.toml").write_text(settings.render(acme.settings))
+
+    def operate(*words: str) -> str:
+        words = ("sso", "domains", *words, "--data", str(acme.settings.data))
+        return CliRunner().invoke(main, words).output
+
+    assert operate("acme", "acme.example") == "acme: acme.example\n"
+    assert [one.slug for one in logins.offered(acme.engine, "x@ACME.example")] == ["acme"]
+    assert "is not a domain" in operate("acme", "@acme.example")
+    assert "There is no provider" in operate("other", "acme.example")
+    assert operate("acme") == "acme: no domains\n"
+    assert logins.offered(acme.engine, "x@acme.example") == []

@@ -16,6 +16,7 @@ COMMANDS = (
     "key",
     "host",
     "user",
+    "sso",
     "certificate",
     "audit",
     "doctor",
