@@ -2,7 +2,7 @@
 
 The caller holds `directory.lock` and has asked the gate. A change here is one that `apply` could
 make as well: it is carried out and recorded by the same functions. On which hosts an organization
-lives, and what its services there forward to, is the operator's to say (docs/decisions/0070).
+lives, and what its services there forward to, is the operator's to say (docs/decisions/0071).
 """
 
 from __future__ import annotations
