@@ -49,6 +49,8 @@ ATTACKS = frozenset(
     | {*range(135, 139), 140, 142, 143, 144, 145, 150, 151, 201, 202}
     # API tokens.
     | {90, 91}
+    # What an organization requires, and who decides about it.
+    | {146, 148, 149, 150, 152, 153, 154, 155, 158}
 )
 """The numbered cases that the tests must cover by now."""
 

@@ -125,6 +125,7 @@ class Governing:
 
     def add_factor(self, _who: str, whom: str, _where: str, _role: str) -> None:
         with writing(self.engine) as connection:
+            directory.lock(connection)
             user = self._user(connection, whom)
             if store.find_totp(connection, user.id) is None:
                 store.add_totp(connection, user.id, b"", 0, 1)
