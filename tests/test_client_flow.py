@@ -10,10 +10,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from selenium.webdriver.common.keys import Keys
+
 from demo.browser import App, Browser
 from tests.authorities import Engineer
 from tests.ca_server import PASSWORD, CaServer
 from tests.certificates import keygen
+from tests.test_pages import opened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,6 +85,26 @@ def test_from_a_password_to_an_app(ca_server: CaServer, tmp_path: Path) -> None:
     assert alice.run("ssh-cert", "load", "--force").status == 0
     assert alice.run("logout").status == 0
     assert alice.run("ssh-cert", "load").status == 3
+
+
+def test_a_real_browser_comes_back_to_the_command(ca_server: CaServer, tmp_path: Path) -> None:
+    """Chromium obeys the pages' policies: it also says where a form may lead."""
+    home = tmp_path / "carol"
+    home.mkdir(mode=0o700)
+    with opened({}) as chromium:
+
+        def browse(url: str) -> None:
+            chromium.open(url)
+            chromium.type("carol" + Keys.TAB)
+            chromium.enter(PASSWORD)
+            chromium.press("Allow")
+
+        ran = Engineer(home, browse).log_in("--ca", ca_server.url)
+
+        assert "You are logged in" in chromium.text
+        assert chromium.complaints() == []
+    assert ran.status == 0, ran.err
+    assert "Proved: password." in ran.out
 
 
 def test_an_admin_requires_a_second_factor(ca_server: CaServer, tmp_path: Path) -> None:

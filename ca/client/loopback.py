@@ -13,7 +13,7 @@ ADDRESS = "127.0.0.1"
 MAX_WAIT = 30  # seconds that the browser's page waits for what comes of the login
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>amrgate</title>
-<meta name="viewport" content="width=device-width">
+<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
 <style>body{{font:1.1em system-ui,sans-serif;max-width:30em;margin:20vh auto;padding:0 1em;
 color-scheme:light dark}}</style>
 <h1>{title}</h1><p>{text}</p></html>
