@@ -43,6 +43,8 @@ ATTACKS = frozenset(
     | {80, 81, 83, 85, 86, 88, 90, 92, 93, 95, *range(97, 101), 102, 103, *range(105, 113), 204}
     # Passwords, codes, sessions, and mailed links.
     | {113, 114, 116, 117, 118, 120, 121, 122, 124, 125, 126, 127, 128, 130, 131, 202, 203}
+    # The engineers' command.
+    | {78, 100}
     # Passkeys and security keys.
     | {132, 133, 134}
     # Single sign-on.
