@@ -11,7 +11,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from tests.drills import enumeration, guesses, pairs
+from tests.drills import canaries, device_pairs, enumeration, guesses, lockout, pairs
 from tests.drills.nodes import Stage
 
 if TYPE_CHECKING:
@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
     from tests.drills.drill import Drill
 
-DRILLS = {drill.name: drill for drill in (*pairs.DRILLS, *guesses.DRILLS, *enumeration.DRILLS)}
+DRILLS = {
+    drill.name: drill
+    for drill in (
+        *pairs.DRILLS,
+        *device_pairs.DRILLS,
+        *guesses.DRILLS,
+        *enumeration.DRILLS,
+        *canaries.DRILLS,
+        *lockout.DRILLS,
+    )
+}
 
 
 def main(arguments: list[str]) -> int:

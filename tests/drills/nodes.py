@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent.parent
 PASSPHRASE = "a passphrase of a drill"
 START = 60  # seconds that a service may take to answer
+KEPT = 2  # seconds; a service closes connections that are idle for 5
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Caller:
     def __init__(self, url: str, issuer: str) -> None:
         self._http = HTTPConnection(urlsplit(url).netloc, timeout=120)
         self._issuer = issuer
+        self._used = time.monotonic()
 
     def post(self, path: str, form: dict[str, str], cookie: str = "") -> Answer:
         """Send a form as a browser on our own page would."""
@@ -67,9 +69,12 @@ class Caller:
     ) -> Answer:
         headers["Content-Type"] = "application/x-www-form-urlencoded"
         headers["Cookie"] = f"amrgate={cookie}"
+        if time.monotonic() - self._used > KEPT:
+            self._http.close()  # it opens again by itself
         self._http.request(method, path, body, headers)
         response = self._http.getresponse()
         text = response.read().decode(errors="replace")
+        self._used = time.monotonic()
         cookies = [value for name, value in response.getheaders() if name == "set-cookie"]
         new = [one.partition(";")[0][8:] for one in cookies if one.startswith("amrgate=")]
         return Answer(response.status, response.getheader("location", ""), "".join(new), text)
