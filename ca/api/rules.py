@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Rule:
     """A route is for `who`; where that is a role on `what` the path names, for `needed` or more.
 
-    `login` is what that also needs, whatever the organization requires: MFA, or FRESH_MFA.
+    `login` is what that also needs, whatever the organization requires: MFA, FRESH_MFA, or a
+    login with the PROVIDER that the path names.
     """
 
     who: str
@@ -34,7 +35,7 @@ class Rule:
     login: str = ""
 
 
-MFA, FRESH_MFA = "mfa", "mfa in the last minutes"
+MFA, FRESH_MFA, PROVIDER = "mfa", "mfa in the last minutes", "the provider"
 ORGANIZATION, PROJECT, ENVIRONMENT = "organization", "project", "environment"
 
 ANYBODY = Rule("anybody")
@@ -50,6 +51,7 @@ ONESELF_OR_ADMIN = Rule("the user whom the path names; of a service user, an adm
 MEMBER = Rule("members", ORGANIZATION, VIEWER)
 ORGANIZATION_ADMIN = Rule("owners and admins", ORGANIZATION, ADMIN)
 MFA_ADMIN = Rule("owners and admins", ORGANIZATION, ADMIN, MFA)
+PROVIDERS_ADMIN = Rule("owners and admins", ORGANIZATION, ADMIN, PROVIDER)
 FRESH_ADMIN = Rule("owners and admins", ORGANIZATION, ADMIN, FRESH_MFA)
 FRESH_OWNER = Rule("owners", ORGANIZATION, OWNER, FRESH_MFA)
 MEMBER_OR_SELF = Rule("owners and admins, and the member whom the path names", ORGANIZATION, ADMIN)
@@ -136,8 +138,9 @@ RULES = {
     f"POST {_ORGANIZATION}/sso": FRESH_ADMIN,
     f"PATCH {_ORGANIZATION}/sso/{{slug}}": FRESH_ADMIN,
     f"DELETE {_ORGANIZATION}/sso/{{slug}}": FRESH_ADMIN,
-    f"POST {_ORGANIZATION}/sso/{{slug}}/enable": ORGANIZATION_ADMIN,
-    f"POST {_ORGANIZATION}/sso/{{slug}}/disable": FRESH_ADMIN,
+    f"POST {_ORGANIZATION}/sso/{{slug}}/enable": PROVIDERS_ADMIN,
+    # FRESH_MFA where that asks for less than before, as for all that changes a requirement.
+    f"POST {_ORGANIZATION}/sso/{{slug}}/disable": MFA_ADMIN,
     # Projects.
     f"GET {_ORGANIZATION}/projects": MEMBER,
     f"POST {_ORGANIZATION}/projects": ORGANIZATION_ADMIN,
