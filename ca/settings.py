@@ -36,6 +36,9 @@ class Settings:
     clients: tuple[str, ...] = ("amrgate",)
     """Ids of the public OAuth clients."""
 
+    proxies: tuple[str, ...] = ()
+    """Networks of the reverse proxies that tell in X-Forwarded-For who asks."""
+
     provider_networks: tuple[str, ...] = ()
     """Networks in which single sign-on providers may be beside public addresses."""
 
@@ -92,6 +95,7 @@ def parse(text: str, data: Path) -> Settings:
         database=_text(values, "database") if "database" in values else default_database(data),
         ssh_hosts=_texts(values, "ssh_hosts", Settings.ssh_hosts),
         clients=_texts(values, "clients", Settings.clients),
+        proxies=_networks(values, "proxies"),
         provider_networks=_networks(values, "provider_networks"),
         provider_hosts=_texts(values, "provider_hosts", Settings.provider_hosts),
     )
@@ -118,6 +122,9 @@ def render(settings: Settings) -> str:
         "# Ids of the command-line clients that may ask for a login.\n"
         f"clients = [{', '.join(map(_quoted, settings.clients))}]\n"
         "\n"
+        "# Reverse proxies that tell in X-Forwarded-For who asks; a local one is 127.0.0.1/32.\n"
+        f"proxies = [{', '.join(map(_quoted, settings.proxies))}]\n"
+        "\n"
         "# Networks of yours, such as 10.1.0.0/16, in which single sign-on providers may be.\n"
         f"provider_networks = [{', '.join(map(_quoted, settings.provider_networks))}]\n"
         "\n"
@@ -129,6 +136,13 @@ def render(settings: Settings) -> str:
 def default_database(data: Path) -> str:
     """The URL of the database in the data folder `data`."""
     return f"sqlite:///{data.absolute() / DATABASE_FILE}"
+
+
+def default_proxies(issuer: str, listen: str) -> tuple[str, ...]:
+    """The proxy there has to be where we are reached by https and listen for this machine alone."""
+    address = ip_address(listen.rpartition(":")[0].strip("[]"))
+    behind_one = issuer.startswith("https://") and address.is_loopback
+    return (str(ip_network(address)),) if behind_one else ()
 
 
 def check_issuer(url: str) -> str:

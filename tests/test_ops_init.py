@@ -174,9 +174,30 @@ def test_a_database_of_another_ca_is_left_alone(tmp_path: Path, database_url: st
     engine.dispose()
 
 
+@pytest.mark.parametrize(
+    ("issuer", "listen", "proxies"),
+    [
+        ("https://ca.example", "127.0.0.1:8022", ("127.0.0.1/32",)),
+        ("https://ca.example", "[::1]:8022", ("::1/128",)),
+        ("https://ca.example", "192.0.2.1:8022", ()),
+        ("http://127.0.0.1:8022", "127.0.0.1:8022", ()),
+    ],
+)
+def test_a_local_proxy_is_believed_where_there_has_to_be_one(
+    issuer: str, listen: str, proxies: tuple[str, ...]
+) -> None:
+    assert settings.default_proxies(issuer, listen) == proxies
+
+
 def test_settings_are_read_as_they_were_written(tmp_path: Path) -> None:
     chosen = Settings(
-        tmp_path, "https://ca.example", "[::1]:1", 'sqlite:////a"b\\c', ("*.a",), ("x", "y")
+        tmp_path,
+        "https://ca.example",
+        "[::1]:1",
+        'sqlite:////a"b\\c',
+        ("*.a",),
+        ("x", "y"),
+        ("::1/128",),
     )
     assert settings.parse(settings.render(chosen), tmp_path) == chosen
 

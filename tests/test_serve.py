@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from ca import settings
 from ca.ops.init import create
 from ca.settings import Settings
 from ca.store.engine import open_engine, reading, writing
-from ca.store.tables import metadata, serial_epochs
+from ca.store.tables import device_codes, metadata, serial_epochs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,6 +88,12 @@ def command(chosen: Settings) -> list[str]:
 
 @pytest.fixture
 def server(chosen: Settings) -> Iterator[Server]:
+    with serving(chosen) as running:
+        yield running
+
+
+@contextmanager
+def serving(chosen: Settings) -> Iterator[Server]:
     path = chosen.data.parent / "log"
     with path.open("wb") as log:
         process = subprocess.Popen(command(chosen), stderr=log)
@@ -95,10 +102,12 @@ def server(chosen: Settings) -> Iterator[Server]:
     assert found
     running = Server(process, path, int(found[1]))
     wait_until(lambda: epochs(chosen) >= 2)
-    yield running
-    if process.poll() is None:
-        process.kill()
-        process.wait()
+    try:
+        yield running
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 def epochs(chosen: Settings) -> int:
@@ -132,6 +141,28 @@ def test_it_answers_and_ends_when_it_is_told_to(server: Server) -> None:
     assert server.process.wait(timeout=SOON) == 0
     assert not any(is_running(worker) for worker in workers)
     assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("proxies", [(), ("127.0.0.1/32",), ("10.0.0.0/8",)])
+def test_who_asks_is_told_by_proxies_that_are_named_and_nobody_else(
+    chosen: Settings, proxies: tuple[str, ...]
+) -> None:
+    """Whoever asks may write the header too: what the last trusted proxy added counts."""
+    with_proxies = replace(chosen, proxies=proxies)
+    (chosen.data / settings.SETTINGS_FILE).write_text(settings.render(with_proxies))
+    with serving(with_proxies) as server:
+        answer = httpx2.post(
+            f"http://127.0.0.1:{server.port}/oauth2/device_authorization",
+            data={"client_id": "amrgate"},
+            headers={"x-forwarded-for": "203.0.113.9, 192.0.2.7"},
+        )
+    engine = open_engine(chosen.database)
+    with reading(engine) as connection:
+        address = connection.execute(select(device_codes.c.address)).scalar_one()
+    engine.dispose()
+
+    assert answer.status_code == 200
+    assert address == ("192.0.2.7" if "127.0.0.1/32" in proxies else "127.0.0.1")
 
 
 def test_each_worker_takes_an_epoch_of_its_own_also_after_it_died(

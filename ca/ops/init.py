@@ -69,6 +69,7 @@ def init(  # noqa: PLR0913, PLR0917 -- one parameter for each option
         listen=settings.check_listen(listen),
         database=database or settings.default_database(data),
         ssh_hosts=ssh_hosts,
+        proxies=settings.default_proxies(issuer, listen),
     )
     _refuse_to_overwrite(data)
     create(chosen, new_passphrase(passphrase_file))

@@ -127,7 +127,8 @@ def work(chosen: Settings, keys: Keyring, opened: socket.socket) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=bool(chosen.proxies),
+            forwarded_allow_ips=list(chosen.proxies),
             timeout_graceful_shutdown=GRACE,
         )
         server = uvicorn.Server(config)
