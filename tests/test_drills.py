@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +15,8 @@ from tests.drills.nodes import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+PAGE = Path(__file__).parent.parent / "docs" / "reliability.md"
 
 
 @pytest.fixture
@@ -42,3 +46,8 @@ def test_a_drill_of_the_least_size_holds(stage: Stage, drill: Drill) -> None:
 )
 def test_what_makes_a_drill_fail(found: Finding) -> None:
     assert not found.holds
+
+
+def test_the_page_says_how_to_repeat_each_drill_and_names_no_other() -> None:
+    named = re.findall(r"`make drills DRILL=([\w-]+)(?: N=\d+)?`", PAGE.read_text())
+    assert set(named) == {*DRILLS}

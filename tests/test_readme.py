@@ -133,7 +133,7 @@ def test_a_command_without_a_prompt_is_found_out(tmp_path: Path) -> None:
 def test_make_alone_lists_the_targets() -> None:
     listed = _run("make")
 
-    for target in ("demo", "test", "bench", "fuzz", "mutation", "serve"):
+    for target in ("demo", "test", "bench", "fuzz", "drills", "mutation", "serve"):
         assert re.search(rf"^ +make {target} +\w", listed, re.MULTILINE)
 
 
