@@ -138,7 +138,7 @@ def test_refreshes_at_once_have_one_successor(services: Services, parallel: int)
         assert all(isinstance(one, grants.Tokens) for one in outcomes), outcomes
         successors = {one.refresh_token for one in outcomes if isinstance(one, grants.Tokens)}
         assert len(successors) == 1
-        old = successors.pop()
+        old = str(successors.pop())
     nodes[1].engine.dispose()
 
 

@@ -623,7 +623,13 @@ def test_an_identity_is_one_persons_and_one_providers(
     fresh = Browser(acme)
     page = fresh.submit(fresh.get("/login/sso"), provider="acme2")
     assert sign_on(fresh, provider, page).status_code == 401, "it was linked through acme"
-    assert dora
+    # Two organizations may use the same provider: a member of both links both.
+    link(acme, dora, provider, "acme2")
+    fresh = Browser(acme)
+    page = fresh.submit(fresh.get("/login/sso"), provider="acme2")
+    assert sign_on(fresh, provider, page).status_code == 200
+    assert "linked to somebody else" in linking(browser, provider, "acme2").text
+    assert linked(acme, dora) == [provider.subject] * 2
 
 
 def test_the_last_way_to_log_in_stays(

@@ -177,15 +177,29 @@ def spend_state(connection: Connection, state_hash: str, expires_at: int, now: i
 
 
 def find_identity(
-    connection: Connection, issuer: str, subject: str
+    connection: Connection, issuer: str, subject: str, slug: str
 ) -> tuple[Identity, User] | None:
-    """Who has this identity."""
+    """Who linked this identity through the provider `slug`."""
     row = connection.execute(
         select(identities.c.id.label("identity_id"), *_REST, *USER_COLUMNS)
         .join(users, users.c.id == identities.c.user_id)
-        .where(identities.c.issuer == issuer, identities.c.subject == subject)
+        .where(
+            identities.c.issuer == issuer,
+            identities.c.subject == subject,
+            identities.c.slug == slug,
+        )
     ).one_or_none()
     return None if row is None else (_identity(row), user_of(row))
+
+
+def is_anothers(connection: Connection, issuer: str, subject: str, user_id: str) -> bool:
+    """Whether somebody else than this user linked this identity, through whichever provider."""
+    query = select(identities.c.id).where(
+        identities.c.issuer == issuer,
+        identities.c.subject == subject,
+        identities.c.user_id != user_id,
+    )
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def identities_of(connection: Connection, user_id: str) -> list[Identity]:
@@ -201,11 +215,6 @@ def identities_of(connection: Connection, user_id: str) -> list[Identity]:
 def add_identity(connection: Connection, identity: Identity) -> bool:
     """Link it; False if it is somebody's."""
     return _insert_if_absent(connection, identities, asdict(identity))
-
-
-def move_identity(connection: Connection, identity_id: str, slug: str) -> None:
-    """Let it be used through another provider that has the same issuer."""
-    connection.execute(update(identities).where(identities.c.id == identity_id).values(slug=slug))
 
 
 def use_identity(connection: Connection, identity_id: str, now: int) -> bool:

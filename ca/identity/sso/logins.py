@@ -183,8 +183,8 @@ def log_in(engine: Engine, provider: Provider, login: Login, now: int) -> User:
         NotLinked: it is nobody's, or was linked through another provider; or they are disabled.
     """
     with writing(engine) as connection:
-        found = store.find_identity(connection, provider.issuer, login.subject)
-        if found is None or found[0].slug != provider.slug or found[1].disabled:
+        found = store.find_identity(connection, provider.issuer, login.subject, provider.slug)
+        if found is None or found[1].disabled:
             user_id = found[1].id if found else ""
             detail = {"factor": f"{LOGIN}{provider.slug}"}
             audit.append(connection, "login:fail", user_id, user_id, detail)
@@ -207,13 +207,10 @@ def link(engine: Engine, acting: Acting, provider: Provider, login: Login, now: 
     """
     with writing(engine) as connection:
         check_may_change(connection, acting, now)
-        found = store.find_identity(connection, provider.issuer, login.subject)
-        if found is not None and found[1].id != acting.user_id:
+        if store.is_anothers(connection, provider.issuer, login.subject, acting.user_id):
             raise Conflict(f"This account at {provider.label} is linked to somebody else's here.")
-        if found is not None:
-            store.move_identity(connection, found[0].id, provider.slug)
-        elif not store.add_identity(connection, _new_identity(acting, provider, login, now)):
-            raise Conflict("This account was linked a moment ago. Look at your security page.")
+        if not store.add_identity(connection, _new_identity(acting, provider, login, now)):
+            raise Conflict(f"Your account at {provider.label} is linked already.")
         _note_tested(connection, provider, acting.user_id, now)
         cause = Cause(now, acting.user_id, "identity:link")
         changed(connection, acting, cause, provider=provider.slug)

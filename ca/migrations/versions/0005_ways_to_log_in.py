@@ -83,7 +83,7 @@ def upgrade() -> None:
             ["user_id"], ["users.id"], name="fk_identities_user_id", ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name="pk_identities"),
-        sa.UniqueConstraint("issuer", "subject", name="uq_identities_issuer_subject"),
+        sa.UniqueConstraint("issuer", "subject", "slug", name="uq_identities_issuer_subject_slug"),
     )
     op.create_index("ix_identities_user_id", "identities", ["user_id"])
 

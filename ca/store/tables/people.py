@@ -111,7 +111,8 @@ attempts = Table(
 )
 
 # Who somebody is at a provider of single sign-on: a provider's `sub` is never given twice by one
-# issuer, whatever e-mail address it says. `slug` is the provider it was linked through.
+# issuer, whatever e-mail address it says. `slug` is the provider it was linked through: two
+# organizations may use the same issuer, and each link counts for its own.
 identities = Table(
     "identities",
     metadata,
@@ -122,7 +123,7 @@ identities = Table(
     Column("slug", String(32), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("used_at", BigInteger),
-    UniqueConstraint("issuer", "subject"),
+    UniqueConstraint("issuer", "subject", "slug"),
     Index(None, "user_id"),
 )
 
