@@ -134,6 +134,20 @@ def test_an_address_goes_from_one_who_leaves_to_one_who_comes(services: Services
     assert stored(services.engine) == Document(ACME.replace("mallory", "malory", 1), "").directory
 
 
+def test_who_took_a_newcomers_name_gets_nothing_of_theirs(services: Services) -> None:
+    """Whoever is invited chooses a name: not to be given what the operator means for another."""
+    apply_text(services.engine, ACME)
+    with writing(services.engine) as connection:
+        of_alice = update(tables.users).where(tables.users.c.username == "alice")
+        connection.execute(of_alice.values(email="squatter@elsewhere.example", email_verified_at=1))
+    before = stored(services.engine)
+
+    with pytest.raises(InvalidFile, match="proved another e-mail address"):
+        apply_text(services.engine, ACME + REQUIREMENT)
+
+    assert stored(services.engine) == before
+
+
 def test_a_swap_of_addresses_is_refused_whole(services: Services) -> None:
     apply_text(services.engine, ACME)
     swapped = ACME.replace("alice@", "x@").replace("bob@", "alice@").replace("x@", "bob@")

@@ -98,6 +98,12 @@ def find_user_by_email(connection: Connection, email: str) -> User | None:
     return _one_user(connection, query.limit(1))
 
 
+def has_proved_address(connection: Connection, username: str) -> bool:
+    """Whether the user of this name has proved that their e-mail address is theirs."""
+    query = select(users.c.email_verified_at).where(users.c.username == username)
+    return connection.execute(query).scalar_one_or_none() is not None
+
+
 def password_hash(connection: Connection, user_id: str) -> str | None:
     """The argon2 hash of the user's password, None where there is none."""
     query = select(passwords.c.argon2).where(passwords.c.user_id == user_id)

@@ -80,6 +80,21 @@ def _problems(
                 document.path_of(change.item),
                 "a provider had this slug before, and slugs are never used again: take another",
             )
+        if change.item.kind == "user" and _is_somebody_else(connection, change):
+            yield Problem(
+                document.path_of(change.item),
+                "somebody has this name who proved another e-mail address, perhaps by an"
+                " invitation: if it is the same person, write theirs; if not, choose another name",
+            )
+
+
+def _is_somebody_else(connection: Connection, change: Change) -> bool:
+    # Whoever is invited chooses a name. It may be that of a newcomer whom the operator is about
+    # to give roles.
+    if change.before is None or change.after is None:
+        return False
+    moved = change.before["email"] != change.after["email"]
+    return moved and people.has_proved_address(connection, change.item.key[0])
 
 
 def carry_out(connection: Connection, items: Items, changes: list[Change], actor: str) -> None:
