@@ -17,6 +17,7 @@ from ca.issuance.sign import Issuer
 from ca.keys import Keyring
 from ca.services import Services
 from ca.settings import Settings
+from ca.smtp import sending
 from ca.store.engine import open_engine
 
 ROUTES = (
@@ -86,7 +87,8 @@ def open_services(settings: Settings, keys: Keyring) -> Iterator[Services]:
     try:
         issuer = Issuer(engine, keys)
         try:
-            yield Services(settings, engine, keys, issuer, Revocations(engine, keys))
+            with sending(settings):
+                yield Services(settings, engine, keys, issuer, Revocations(engine, keys))
         finally:
             issuer.close()
     finally:

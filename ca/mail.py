@@ -1,4 +1,4 @@
-"""E-mail: `.eml` files in a folder, which any mail program opens, until a server is configured."""
+"""E-mail: `.eml` files in a folder, which any mail program opens; `ca.smtp` sends what lies there."""
 
 import os
 import secrets
@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 FOLDER = "mail"
+SUFFIX = ".eml"
 
 log = structlog.get_logger()
 
@@ -25,13 +26,19 @@ def send(data: Path, to: str, subject: str, text: str) -> None:
     message["Date"] = formatdate(time.time())
     message.set_content(text)
     folder = data / FOLDER
-    name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}.eml"
+    second, rest = divmod(time.time_ns(), 1_000_000_000)
+    moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(second))
+    name = f"{moment}.{rest:09}Z-{secrets.token_hex(4)}"  # the oldest comes first
+    part = folder / f"{name}.part"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as file:  # noqa: PTH123 a descriptor
             file.write(bytes(message))
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(part.with_suffix(SUFFIX))  # whole from the moment it can be seen
     except OSError:
         log.exception("mail_lost", folder=str(folder))
         return
-    log.info("mail_written", folder=str(folder), file=name)
+    log.info("mail_written", folder=str(folder), file=name + SUFFIX)

@@ -1,5 +1,6 @@
 """One frozen object with everything an operator may set, read once from `settings.toml`."""
 
+import re
 import tomllib
 from dataclasses import dataclass, fields
 from ipaddress import ip_address, ip_network
@@ -45,6 +46,24 @@ class Settings:
     provider_hosts: tuple[str, ...] = ()
     """Hosts at which a provider may have endpoints beside its issuer's own."""
 
+    smtp: str = ""
+    """`host:port` of the server that takes our mail; without one, mail stays in the data folder."""
+
+    smtp_user: str = ""
+    """Whom we log in to it as; nobody, where it is empty."""
+
+    smtp_password_file: str = ""
+    """The file with that user's password: the only line of it, readable by us alone."""
+
+    mail_from: str = ""
+    """The address that our mail is from."""
+
+    @property
+    def smtp_server(self) -> tuple[str, int]:
+        """The host and the port of `smtp`."""
+        host, _, port = self.smtp.rpartition(":")
+        return host.strip("[]"), int(port)
+
     @property
     def secure(self) -> bool:
         """Whether browsers reach us by https; if not, it is plain http on a loopback address."""
@@ -88,6 +107,8 @@ def parse(text: str, data: Path) -> Settings:
     for name in ("issuer", "listen"):
         if name not in values:
             raise Misconfigured(f"{name!r} is missing.")
+    smtp, user, file, sender = (_text(values, name) if name in values else "" for name in _MAIL)
+    _check_mail(smtp, user, file, sender)
     return Settings(
         data=data,
         issuer=check_issuer(_text(values, "issuer")),
@@ -98,6 +119,10 @@ def parse(text: str, data: Path) -> Settings:
         proxies=_networks(values, "proxies"),
         provider_networks=_networks(values, "provider_networks"),
         provider_hosts=_texts(values, "provider_hosts", Settings.provider_hosts),
+        smtp=smtp,
+        smtp_user=user,
+        smtp_password_file=file,
+        mail_from=sender,
     )
 
 
@@ -130,6 +155,17 @@ def render(settings: Settings) -> str:
         "\n"
         "# Hosts, beside its own, at which a provider may have its keys or give its tokens.\n"
         f"provider_hosts = [{', '.join(map(_quoted, settings.provider_hosts))}]\n"
+        "\n"
+        "# The server that sends our mail; without one, mail stays in the folder mail beside this\n"
+        "# file. Port 465 is TLS from the start; elsewhere it must offer STARTTLS, if not local.\n"
+        f"{_line('smtp', settings.smtp, 'smtp.acme.example:587')}"
+        "\n"
+        "# The address that mail is from.\n"
+        f"{_line('mail_from', settings.mail_from, 'amrgate@acme.example')}"
+        "\n"
+        "# Whom it knows us as, and the file (chmod 600) that has nothing but the password.\n"
+        f"{_line('smtp_user', settings.smtp_user, 'amrgate')}"
+        f"{_line('smtp_password_file', settings.smtp_password_file, '/etc/amrgate/smtp')}"
     )
 
 
@@ -162,7 +198,7 @@ def check_issuer(url: str) -> str:
     if parts.query or parts.fragment or port == 0:
         raise Misconfigured(f"the issuer {url!r} must be only https://HOST or https://HOST:PORT.")
     # Passwords and tokens would cross the network in clear.
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise Misconfigured(
             f"the issuer {url!r} must begin with https://; http is for loopback addresses only."
         )
@@ -185,11 +221,33 @@ def check_listen(value: str) -> str:
     return value
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether `host`, as it is written, is this machine: what is said to it crosses no network."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+_MAIL = ("smtp", "smtp_user", "smtp_password_file", "mail_from")
+_SENDER = re.compile(r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-zA-Z0-9.-]+")
+
+
+def _check_mail(smtp: str, user: str, file: str, sender: str) -> None:
+    if not smtp:
+        if user or file or sender:
+            raise Misconfigured("'smtp' is missing: the server that takes mail, as host:port.")
+        return
+    host, _, port = smtp.rpartition(":")
+    bare = ":" not in host or (host.startswith("[") and host.endswith("]"))
+    if not (host and bare and port.isascii() and port.isdigit() and 0 < int(port) < 65536):  # noqa: PLR2004 a port
+        raise Misconfigured(f"'smtp' is {smtp!r}, but must be host:port.")
+    if not _SENDER.fullmatch(sender):
+        raise Misconfigured(f"'mail_from' is {sender!r}, but must be the address mail is from.")
+    if bool(user) != bool(file):
+        raise Misconfigured("'smtp_user' and 'smtp_password_file' belong together.")
+    if file and not Path(file).is_absolute():
+        raise Misconfigured(f"'smtp_password_file' is {file!r}, but must begin with /.")
 
 
 def _text(values: dict[str, Any], name: str) -> str:
@@ -214,6 +272,10 @@ def _networks(values: dict[str, Any], name: str) -> tuple[str, ...]:
         except ValueError as error:
             raise Misconfigured(f"{name!r} has {text!r}, which is not a network.") from error
     return found
+
+
+def _line(name: str, value: str, example: str) -> str:
+    return f"{name} = {_quoted(value)}\n" if value else f"# {name} = {_quoted(example)}\n"
 
 
 def _quoted(text: str) -> str:

@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # What a login proved is a value without behaviour of its own: sessions are stored with it.
     "ca.store": {"ca.errors", "ca.migrations", "ca.identity.proofs"},
     "ca.mail": set(),
+    "ca.smtp": {"ca.errors", "ca.settings", "ca.mail"},
     "ca.migrations": {"ca.errors", "ca.store"},
     "ca.audit": {"ca.errors", "ca.store"},
     "ca.identity": {"ca.errors", "ca.settings", "ca.store", "ca.audit", "ca.keys", "ca.mail"},

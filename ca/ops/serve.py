@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 import structlog
 
-from ca import logging, settings
+from ca import logging, settings, smtp
 from ca.errors import Misconfigured
 from ca.keys import Keyring, keyring
 from ca.ops import process
@@ -48,6 +48,7 @@ def serve(data: Path, passphrase_file: Path | None, workers: int) -> None:
     """
     chosen = settings.read(data)
     check_database(chosen)
+    smtp.read_password(chosen)
     process.hide_memory()
     keys = keyring.unlock(data, known_passphrase(passphrase_file))
     logging.set_up()
