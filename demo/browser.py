@@ -17,6 +17,7 @@ import pyotp
 MAX_PAGES = 10  # of one login
 STEP = 30  # seconds for which a code counts (RFC 6238)
 ACTION = re.compile(r'<form method="post" action="([^"]+)"')
+AWAY = re.compile(r'<a class="button" href="([^"]+)">Continue to ')  # to a provider
 HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)"')
 
 
@@ -73,7 +74,23 @@ class Browser:
             BrowserError: the CA asks for what this person does not have, or fails.
         """
         with self._http() as http:
-            self._fill_in(http, url)
+            self._fill_in(http, http.get(url))
+
+    def link(self, authority: str) -> None:
+        """Log in at the CA unless they are, and link their account at the first provider it shows.
+
+        Raises:
+            BrowserError: it was not linked.
+        """
+        with self._http() as http:
+            self._fill_in(http, http.get(f"{authority}/security"))
+            page = http.get(f"{authority}/security/sso")
+            form = form_of(page.text)
+            if form is None or form.action != "/security/sso/link":
+                raise BrowserError("The page shows no provider to link.")
+            page = self._fill_in(http, _submit(http, page, form))
+            if f"{self.username} · linked" not in page.text:
+                raise BrowserError(f"It could not be linked: {page.text}")
 
     def set_up_app(self, authority: str) -> None:
         """Log in at the CA, choose "Set up application", type its first code, save.
@@ -82,7 +99,7 @@ class Browser:
             BrowserError: it was not saved.
         """
         with self._http() as http:
-            self._fill_in(http, f"{authority}/security")
+            self._fill_in(http, http.get(f"{authority}/security"))
             page = http.get(f"{authority}/security/application")
             form = form_of(page.text)
             if form is None or "secret" not in form.hidden:
@@ -91,21 +108,27 @@ class Browser:
             if "ecovery codes" not in _submit(http, page, form, code=self.app.code()).text:
                 raise BrowserError("The application could not be set up.")
 
-    def _fill_in(self, http: httpx2.Client, url: str) -> None:
-        page = http.get(url)
+    def _fill_in(self, http: httpx2.Client, page: httpx2.Response) -> httpx2.Response:
+        """Fill in the pages of a login from `page` on, the provider's too; return what is next."""
         for _ in range(MAX_PAGES):
             self.pages.append(page.text)
             form = form_of(page.text)
-            if form is None or not form.action.startswith(("/login", "/consent")):
+            if away := AWAY.search(page.text):
+                page = http.get(page.url.join(html.unescape(away[1])))
+            elif form and form.action.startswith(("/login", "/consent", "/authorize")):
+                page = _submit(http, page, form, **self._answer(form.action))
+            else:
                 break
-            page = _submit(http, page, form, **self._answer(form.action))
         else:
             raise BrowserError(f"The login does not end: {page.text}")
         self.cookies = http.cookies
         if page.is_error:
-            raise BrowserError(f"The CA's page answered {page.status_code}.")
+            raise BrowserError(f"The page answered {page.status_code}.")
+        return page
 
     def _answer(self, action: str) -> dict[str, str]:
+        if action == "/authorize":
+            return {"name": self.username}
         if action == "/login":
             return {"username": self.username, "password": self.password}
         if action != "/login/code":
@@ -129,18 +152,21 @@ def _submit(
 
 
 def main() -> None:
-    """Do what standard input says, and print the app as it is then."""
+    """Do what standard input says, and print the app and the cookies as they are then."""
     wish = json.load(sys.stdin)
     app = App(**wish["app"]) if wish["app"] else None
     browser = Browser(wish["username"], wish["password"], app)
+    for cookie in wish["cookies"]:
+        browser.cookies.set(**cookie)
+    doing = {"login": browser.log_in, "link": browser.link, "application": browser.set_up_app}
     try:
-        if wish["page"] == "login":
-            browser.log_in(wish["url"])
-        else:
-            browser.set_up_app(wish["url"])
+        doing[wish["page"]](wish["url"])
     except BrowserError as error:
         sys.exit(str(error))
-    json.dump(asdict(browser.app) if browser.app else None, sys.stdout)
+    names = ("name", "value", "domain", "path")
+    cookies = [{name: getattr(one, name) for name in names} for one in browser.cookies.jar]
+    app_then = asdict(browser.app) if browser.app else None
+    json.dump({"app": app_then, "cookies": cookies}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,19 @@ from machine.sshd import start_sshd
 
 PORT = 8022
 CA = f"http://127.0.0.1:{PORT}"
+PROVIDER_PORT = 8033
+PROVIDER = f"http://127.0.0.1:{PROVIDER_PORT}"
 EXAMPLE = f"{CHECKOUT}/examples/acme.toml"
 PEOPLE = ("alice", "bob", "carol", "mallory")
 PASSPHRASE = "/root/passphrase"  # noqa: S105 -- a path
+SETTINGS = "/var/lib/amrgate-ca/settings.toml"
 SSHD_HOOK = "/usr/lib/amrgate/sshd-hook"
+POST = """
+import json, sys
+from ca.client import place
+from ca.client.account import Account, refuse
+Account(place.find(), refuse).call("POST", sys.argv[1], json.loads(sys.argv[2]))
+"""
 
 
 class Company:
@@ -26,7 +35,7 @@ class Company:
         self._stage = stage
         self._machine = stage.machine
         self._passwords = {name: secrets.token_urlsafe(12) for name in PEOPLE}
-        self._apps: dict[str, Any] = dict.fromkeys(PEOPLE)
+        self._kept: dict[str, Any] = {name: {"app": None, "cookies": []} for name in PEOPLE}
         self._service = 0
 
     def found(self) -> None:
@@ -37,6 +46,10 @@ class Company:
         where = ("--issuer", CA, "--ssh-host", HOST)
         stage.run("root", "amrgate-ca", "init", "--passphrase-file", PASSPHRASE, *where)
         stage.run("root", "amrgate-ca", "apply", "acme.toml")
+        with stage.work("settings.toml lets a single sign-on provider be on this machine."):
+            text = self._machine.path(SETTINGS).read_text()
+            lets = ("provider_networks = []", 'provider_networks = ["127.0.0.0/8"]')
+            self.write(SETTINGS, text.replace(*lets))
         with stage.work("Each of the four gets a password: amrgate-ca user password NAME"):
             for name, password in self._passwords.items():
                 self._secret(f"/root/{name}", password)
@@ -64,6 +77,28 @@ class Company:
             while self._is_up():
                 time.sleep(0.05)
 
+    def start_provider(self) -> None:
+        """Start the company's own OpenID provider, and wait until it answers."""
+        with self._stage.work(f"The company's OpenID provider starts as {PROVIDER}."):
+            where = (str(PROVIDER_PORT), f"{CA}/login/sso/acme/back")
+            words = (*PYTHON, "-m", "demo.provider", *where)
+            self._stage.start(*words, is_up=lambda: self._machine.listens(PROVIDER_PORT))
+
+    def ask(self, person: str, path: str, body: dict[str, str]) -> None:
+        """POST to the API as somebody who is logged in."""
+        said = json.dumps(body) if body else ""
+        with self._stage.work(f"{person.capitalize()}, by the API: POST {path} {said}".strip()):
+            words = (*PYTHON, "-c", POST, path, json.dumps(body))
+            self._machine.check(*words, user=person)
+
+    def link(self, person: str) -> None:
+        """The person links their account at the provider on the page of the CA."""
+        doing = (
+            f'{person.capitalize()}, on the page: Security, Single sign-on, "Link", a login there.'
+        )
+        with self._stage.work(doing):
+            self._browse(person, "link", CA)
+
     def log_in(self, person: str, *words: str) -> None:
         """`amrgate login`: the person fills in the page."""
         self._stage.log_in(person, words, lambda url: self._browse(person, "login", url))
@@ -74,7 +109,7 @@ class Company:
             f'{person.capitalize()}, on the page: "Set up application", the code, "Verify & save".'
         )
         with self._stage.work(doing):
-            self._browse(person, "security", CA)
+            self._browse(person, "application", CA)
 
     def write(self, path: str, text: str) -> None:
         """Write a file of the machine's root."""
@@ -94,7 +129,7 @@ class Company:
             "url": url,
             "username": person,
             "password": self._passwords[person],
-            "app": self._apps[person],
+            **self._kept[person],
         }
         words = (*PYTHON, "-m", "demo.browser")
-        self._apps[person] = json.loads(self._machine.check(*words, stdin=json.dumps(wish)))
+        self._kept[person] = json.loads(self._machine.check(*words, stdin=json.dumps(wish)))

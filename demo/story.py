@@ -1,6 +1,7 @@
 """The nine steps: one organization switches MFA on, and everything follows."""
 
-from demo.company import CA, Company
+from demo.company import CA, PROVIDER, Company
+from demo.provider import CLIENT_ID
 from demo.stage import Stage
 from machine.clients import FORMS, HOST, SERVICE, Form
 from sshd_hook.policy import MORE_AUTHENTICATION, NO_ACCESS, Decision
@@ -9,11 +10,10 @@ from sshd_hook.refusal import Refusal, render
 NAMES = {"alice": "Alice Archer", "carol": "Carol Cooper", "mallory": "Mallory Mason"}
 NO_SERVICE = "abcdefg123456-main-bvxea6i--nothing"
 CERTIFICATE = ".config/amrgate/ssh/id_ed25519-cert.pub"
-SSO = """
+ONLY_MFA = """
 [organizations.acme.requirement]
-amr = ["mfa", "sso:acme"]
+amr = ["mfa"]
 """
-ONLY_MFA = SSO.replace(', "sso:acme"', "")
 BACKDATE = """
 UPDATE grant_sessions SET proofs = (
     SELECT json_group_array(
@@ -96,13 +96,19 @@ class Story:
         self._gets_in("alice")
 
     def single_sign_on_too(self) -> None:
-        """The operator's file requires single sign-on as well, for a while"""
-        self._apply("sso.toml", SSO)
-        both = ("mfa", "sso:acme")
+        """Bob requires single sign-on as well, until the operator's file lifts that"""
+        company, both, providers = self._company, ("mfa", "sso:acme"), "/organizations/acme/sso"
+        company.start_provider()
+        known = {"slug": "acme", "issuer": PROVIDER, "client_id": CLIENT_ID}
+        company.ask("bob", providers, known)
+        self._links("bob", both)
+        company.ask("bob", f"{providers}/acme/enable", {})
+        self._stage.run("alice", "sleep", "1")
         self._is_refused("carol", FORMS[0], self._more("carol", both, both))
         self._is_refused("alice", FORMS[0], self._more("alice", both, ("sso:acme",)))
-        self._apply("mfa.toml", ONLY_MFA)
+        self._links("alice", both)
         self._gets_in("alice")
+        self._apply("mfa.toml", ONLY_MFA)
 
     def a_recent_login(self) -> None:
         """Bob asks for a login within five minutes"""
@@ -131,6 +137,10 @@ class Story:
     def _arrive(self, person: str) -> None:
         self._company.log_in(person, "--ca", CA)
         self._stage.run(person, "amrgate", "ssh-config", "install")
+
+    def _links(self, person: str, amr: tuple[str, ...]) -> None:
+        self._company.link(person)
+        self._company.log_in(person, "--method", ",".join(amr))
 
     def _apply(self, name: str, requirement: str) -> None:
         example = self._stage.machine.path("/root/acme.toml").read_text()

@@ -46,6 +46,8 @@ def test_the_demo_shows_the_main_job() -> None:
     assert [int(n) for n in re.findall(r"^(\d)\. ", ran.stdout, re.MULTILINE)] == list(range(1, 10))
     assert ran.stdout.count("✓ alice is in") == 5
     assert ran.stdout.count("✓ refused, to the letter") == 14
+    both = "Proved: password, authenticator code and single sign-on (acme) (multi-factor)."
+    assert ran.stdout.count(both) == 2
     for form in FORMS:
         assert f"alice$ {form}" in ran.stdout
     assert "✓ this machine's sshd, PAM and users are untouched" in ran.stdout
