@@ -18,6 +18,7 @@ from ca.identity import attempts, links, mailbox
 from ca.store.attempts import find_count
 from ca.store.engine import open_engine, reading, writing
 from ca.store.tables import audit_records, mailed_links, users
+from tests.directory import log_in
 from tests.test_sessions import is_in
 from tests.test_totp import at_once
 from tests.web import ISSUER, PASSWORD, Browser, Client, add_person
@@ -234,6 +235,25 @@ def test_another_address_is_proved_before_it_counts(services: Services) -> None:
     later(services, links.EVERY)
     browser.submit(browser.get("/security/email"), email="BOB@acme.example")
     assert "belongs to another" in stranger.submit(stranger.get(link_in(services))).text
+
+
+def test_the_api_asks_for_another_address_as_the_page_does(services: Services) -> None:
+    person = add_person(services, "alice")
+    alice, here = log_in(services, "alice", "pwd"), f"/users/{person.id}"
+    new = {"email": "alice@new.example"}
+    stale = log_in(services, "alice", "pwd", ago=3600).http.patch(here, json=new)
+    assert stale.status_code == 401
+    assert alice.http.patch(here, json=new | {"first_name": "A(lice"}).status_code == 400
+    assert mails(services) == []
+
+    asked = alice.http.patch(here, json=new)
+    assert asked.json()["email"] == "alice@acme.example"
+    other = alice.http.patch(here, json={"email": "alice@other.example"})
+    assert other.status_code == 409, "not more often than on the page"
+    assert {to for to, _subject, _text in mails(services)} == {new["email"], "alice@acme.example"}
+    stranger = Browser(services)
+    assert "Your address is confirmed" in stranger.submit(stranger.get(link_in(services))).text
+    assert alice.get("/users/me").json()["email"] == new["email"]
 
 
 @pytest.mark.attack(202)

@@ -1,5 +1,6 @@
-"""/users/me, /me and /users/{id}: they never ask for more than a live session."""
+"""/users/me, /me and /users/{id}: a live session, and for another address a recent login."""
 
+import time
 from typing import Any
 
 from fastapi import APIRouter
@@ -7,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ca.api.gate import Authenticated
 from ca.api.shapes import moment, names_of
-from ca.api.totp import Oneself
+from ca.api.totp import Oneself, acting_of
 from ca.directory import people
 from ca.errors import InvalidRequest
-from ca.identity import factors
+from ca.identity import factors, letters, mailbox
 from ca.services import Given, Services
 from ca.store import directory
 from ca.store.engine import reading, writing
@@ -42,7 +43,6 @@ FIXED = {
     # `apply` knows people by it: whoever took the name that a file will give to somebody else
     # would be given what that one is to have.
     "username": "the user name is changed by the operator",
-    "email": "the e-mail address is changed on the profile page, by a link that is mailed to it",
     **dict.fromkeys(("company", "website", "picture", "country"), "nothing else is kept here"),
 }
 """What `PATCH` takes only as it is, and why."""
@@ -62,7 +62,10 @@ def get_user(caller: Oneself, services: Given) -> dict[str, Any]:
 
 @own.patch("")
 def update_user(change: Change, caller: Oneself, services: Given) -> dict[str, Any]:
-    """Gives the caller another name: certificates from then on have it."""
+    """Gives the caller another name: certificates from then on have it.
+
+    Another e-mail address gets a link, and is the caller's once they have followed it.
+    """
     shown = _user(caller.user, services)
     said = change.model_dump(exclude_none=True)
     for field, reason in FIXED.items():
@@ -70,6 +73,13 @@ def update_user(change: Change, caller: Oneself, services: Given) -> dict[str, A
             raise InvalidRequest(f"{field}: {reason}.")
     words = (said.get(field, shown[field]) for field in ("first_name", "last_name"))
     name = " ".join(word for word in words if word)
+    people.check_name(name)  # nothing is mailed for what is refused
+    address = said.get("email", caller.user.email)
+    if address != caller.user.email:
+        now = int(time.time())
+        token = mailbox.ask_address(services.engine, acting_of(caller), address, now)
+        letters.send_proof(services.settings, caller.user, address, token)
+        letters.tell_asked_address(services.settings, caller.user, address)
     with writing(services.engine) as connection:
         user = people.rename(connection, caller.user, name)
     return _user(user, services)

@@ -89,13 +89,22 @@ def rename(connection: Connection, user: User, name: str) -> User:
     Raises:
         InvalidRequest: it could imitate something on a terminal or in a certificate.
     """
-    if not DISPLAY_NAME.fits(name):
-        raise InvalidRequest(f"first_name, last_name: {name!a} is not {DISPLAY_NAME.words}.")
+    check_name(name)
     if name != user.name:
         people.rename(connection, user.id, name)
         detail = {"before": {"name": user.name}, "after": {"name": name}}
         audit.append(connection, "user:change", user.id, user.username, detail)
     return replace(user, name=name)
+
+
+def check_name(name: str) -> None:
+    """Refuse what nobody may be shown as.
+
+    Raises:
+        InvalidRequest: it could imitate something on a terminal or in a certificate.
+    """
+    if not DISPLAY_NAME.fits(name):
+        raise InvalidRequest(f"first_name, last_name: {name!a} is not {DISPLAY_NAME.words}.")
 
 
 def find(connection: Connection, username: str) -> User:
