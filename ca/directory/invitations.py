@@ -165,10 +165,12 @@ def accept(connection: Connection, token: str, user: User, now: int) -> Offer:
 
     Raises:
         InvitationOver: it offers nothing, or no more.
-        Denied: it is for another address than theirs.
+        Denied: it is for another address than theirs, or they are no person.
         Conflict: they are a member.
     """
     offer = look(connection, token, now)
+    if not user.logs_in:
+        raise Denied("A service user belongs to one organization, and accepts no invitation.")
     if user.email.lower() != offer.invitation.email:
         raise Denied(
             f"This invitation was sent to {offer.invitation.email}, and your account has another"

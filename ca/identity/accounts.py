@@ -61,7 +61,7 @@ def check_password(
         stored = people.password_hash(connection, user.id if user else "")
         subject = _subject(connection, user.id if user else "", browser, now)
     last = attempts.admit(engine, subject or attempts.of_name(name), now)
-    good = user is not None and user.kind == "person" and not user.disabled
+    good = user is not None and user.logs_in
     right = passwords.is_right(password, stored if good else None)
     if user is None or stored is None or not right:
         record_failure(engine, user.id if user else "", "pwd")

@@ -29,7 +29,7 @@ def ask_reset(engine: Engine, name: str, now: int) -> tuple[User, str] | None:
     """
     with writing(engine) as connection:
         user = people.find_user_by_name(connection, name.strip())
-        if user is None or user.disabled or user.kind != "person":
+        if user is None or not user.logs_in:
             return None
         if not links.may_issue(connection, user.id, PASSWORD, now):
             return None
@@ -146,6 +146,6 @@ def _look(connection: Connection, token: str, now: int) -> str:
 
 
 def _live(user: User | None) -> User:
-    if user is None or user.disabled or user.kind != "person":
+    if user is None or not user.logs_in:
         raise LinkOver
     return user

@@ -26,6 +26,11 @@ class User:
     kind: str
     disabled: bool
 
+    @property
+    def logs_in(self) -> bool:
+        """Whether they may log in themselves: a service user has API tokens alone."""
+        return self.kind == "person" and not self.disabled
+
 
 @dataclass(frozen=True)
 class Totp:

@@ -56,12 +56,12 @@ def keys_of(connection: Connection, user_id: str) -> tuple[Key, ...]:
 
 
 def find_held(connection: Connection, credential_id: bytes) -> Held | None:
-    """The key with this credential id, unless its person is disabled."""
+    """The key with this credential id, unless its user may not log in."""
     row = connection.execute(
         select(*webauthn_keys.c).where(webauthn_keys.c.credential_id == credential_id)
     ).one_or_none()
     user = None if row is None else find_user(connection, row.user_id)
-    if row is None or user is None or user.disabled:
+    if row is None or user is None or not user.logs_in:
         return None
     return Held(_key_of(row), user, _handle(connection, user.id))
 

@@ -180,11 +180,11 @@ def log_in(engine: Engine, provider: Provider, login: Login, now: int) -> User:
     """The user whose identity came back.
 
     Raises:
-        NotLinked: it is nobody's, or was linked through another provider; or they are disabled.
+        NotLinked: it is nobody's, or was linked through another provider; or they may not log in.
     """
     with writing(engine) as connection:
         found = store.find_identity(connection, provider.issuer, login.subject, provider.slug)
-        if found is None or found[1].disabled:
+        if found is None or not found[1].logs_in:
             user_id = found[1].id if found else ""
             detail = {"factor": f"{LOGIN}{provider.slug}"}
             audit.append(connection, "login:fail", user_id, user_id, detail)
