@@ -77,7 +77,7 @@ class Sender:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._folder = settings.data / FOLDER
+        self._folder = settings.data.absolute() / FOLDER
         self._pause = 0  # seconds; 0 while all is well
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mail-sender", daemon=True)
