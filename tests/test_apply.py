@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
@@ -16,12 +18,17 @@ from ca.directory.apply.document import Document, InvalidFile
 from ca.directory.apply.execute import preview
 from ca.directory.apply.lines import Lines
 from ca.errors import Conflict
-from ca.store import tables
-from ca.store.engine import reading, writing
+from ca.identity.sso import logins
+from ca.keys import keyring
+from ca.ops.main import main
+from ca.store import sso, tables
+from ca.store.engine import open_engine, reading, writing
 from ca.store.items import Directory, Items
 from tests.directory import ACME, SERVICE, apply_text, records, version
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import Engine
 
     from ca.services import Services
@@ -35,6 +42,15 @@ max_age = 3600
 networks = ["192.0.2.0/24", "2001:db8::/32"]
 device = true
 """
+CLIENT = ACME.replace(
+    "[organizations.acme.sso.acme]",
+    """[organizations.acme.sso.acme]
+label = "Acme's"
+issuer = "https://login.acme.example"
+client_id = "amrgate"
+scopes = ["openid", "profile"]
+mfa_values = ["mfa"]""",
+)
 OTHER = """
 [organizations.other]
 members = { mallory = "owner" }
@@ -185,6 +201,93 @@ def test_a_provider_does_not_change_hands(services: Services) -> None:
         apply_text(services.engine, f"{taken}\n[organizations.other.sso.acme]\n")
 
 
+def provider_of(engine: Engine) -> sso.Provider:
+    with reading(engine) as connection:
+        found = sso.find_provider(connection, "acme")
+    assert found
+    return found
+
+
+def test_the_file_says_how_a_provider_is_asked(services: Services) -> None:
+    apply_text(services.engine, CLIENT)
+    assert stored(services.engine) == Document(CLIENT, "").directory
+    made = provider_of(services.engine)
+    assert (made.label, made.issuer, made.client_id) == (
+        "Acme's",
+        "https://login.acme.example",
+        "amrgate",
+    )
+    assert (made.scopes, made.mfa_values) == (("openid", "profile"), ("mfa",))
+    assert (made.domains, made.client_secret_sealed, made.tested_at) == ((), None, None)
+
+    assert apply_text(services.engine, CLIENT) == []
+    assert apply_text(services.engine, ACME) == [], "then the API says it: nothing is lost"
+    assert provider_of(services.engine) == made
+    gone = apply_text(services.engine, ACME.replace("[organizations.acme.sso.acme]", ""))
+    assert {str(change.item) for change in gone} == {"provider acme", "client acme"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "keeps"),
+    [
+        ("Acme's", "Ours", {"trial", "secret"}),
+        ('["mfa"]', "[]", {"trial", "secret"}),
+        ('"amrgate"', '"other"', {"secret"}),
+        ("https://login.acme", "https://id.acme", set[str]()),
+    ],
+)
+def test_a_provider_that_moves_must_be_tested_again(
+    services: Services, before: str, after: str, keeps: set[str]
+) -> None:
+    apply_text(services.engine, CLIENT)
+    known = replace(
+        provider_of(services.engine),
+        client_secret_sealed=b"sealed",
+        domains=("acme.example",),
+        tested_at=1,
+    )
+    with writing(services.engine) as connection:
+        sso.put_client(connection, known)
+    text = CLIENT.replace(before, after)
+    planned = preview(services.engine, Document(text, "acme.toml"))
+    assert [str(change).split("  ")[0] for change in planned] == ["~ client acme"]
+
+    assert apply_text(services.engine, text) == planned
+
+    now = provider_of(services.engine)
+    kept = {"trial": now.tested_at == 1, "secret": now.client_secret_sealed == b"sealed"}
+    assert {name for name, is_kept in kept.items() if is_kept} == keeps
+    assert now.domains == ("acme.example",), "the operator's, by their own command"
+    assert stored(services.engine) == Document(text, "").directory
+
+
+def test_the_operator_gives_a_provider_its_secret(tmp_path: Path) -> None:
+    data, file, passphrase = tmp_path / "ca", tmp_path / "acme.toml", tmp_path / "passphrase"
+    passphrase.touch(0o600)
+    passphrase.write_text("correct horse battery staple")
+    file.write_text(CLIENT)
+
+    def operate(*words: str, typed: str = "") -> str:
+        return CliRunner().invoke(main, (*words, "--data", str(data)), input=typed).output
+
+    with_keys = ("--passphrase-file", str(passphrase))
+    operate("init", *with_keys)
+    operate("apply", str(file))
+    assert operate("sso", "secret", "acme", *with_keys, typed="s3cret\n") == (
+        "acme: the secret is stored\n"
+    )
+
+    engine = open_engine(f"sqlite:///{data / 'amrgate.db'}")
+    seal = keyring.unlock(data, passphrase.read_bytes()).seal
+    assert logins.registration_of(seal, provider_of(engine)).secret == "s3cret"
+    assert ("provider:secret", "acme") in [(one[0], one[2]) for one in records(engine)]
+    assert "There is no provider" in operate("sso", "secret", "other", *with_keys, typed="x")
+    assert "at most" in operate("sso", "secret", "acme", *with_keys, typed="x" * 1025)
+    assert operate("sso", "secret", "acme", *with_keys) == "acme: no secret\n"
+    assert provider_of(engine).client_secret_sealed is None
+    engine.dispose()
+
+
 def test_a_preview_changes_nothing(services: Services) -> None:
     changes = preview(services.engine, Document(ACME, "acme.toml"))
 
@@ -271,6 +374,24 @@ FAULTS = {
         "'sso:acme' is neither \"mfa\" nor",
     ),
     "a provider of two": (ACME + OTHER + "[organizations.other.sso.acme]\n", "also another org"),
+    "a provider without a client": (
+        CLIENT.replace('client_id = "amrgate"', 'client_id = ""'),
+        "'' is not a text of at most 255",
+    ),
+    "a provider by plain http": (
+        CLIENT.replace("https://login", "http://login"),
+        "is not an https",
+    ),
+    "a secret in the file": (
+        CLIENT.replace("label =", 'client_secret = "x"\nlabel ='),
+        "client_secret: there is no such key here",
+    ),
+    "no openid": (CLIENT.replace('"openid", ', ""), '"openid" must be among them'),
+    "two words": (CLIENT.replace('["mfa"]', '["two words"]'), "'two words' is not a word"),
+    "too many words": (
+        CLIENT.replace('["mfa"]', str([f"w{number}" for number in range(17)])),
+        "has more than 16 words",
+    ),
     "an amr of a login": (ACME + REQUIREMENT.replace('"mfa"', '"pwd"'), "'pwd' is neither"),
     "too young": (ACME + REQUIREMENT.replace("3600", "240"), "240 is not"),
     "too old": (ACME + REQUIREMENT.replace("3600", "31536060"), "31536060 is not"),

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from ca import audit
 from ca.directory import enforcement
 from ca.directory.access import Caller, require_fresh_mfa
+from ca.directory.apply import grammar
 from ca.errors import Conflict, InvalidRequest, NotFound
 from ca.identity.proofs import LOGIN
-from ca.identity.sso.fetch import Networks, Refused
 from ca.identity.sso.logins import secret_purpose
 from ca.store import directory
 from ca.store import sso as store
@@ -25,13 +25,12 @@ from sshd_hook.policy import ADMIN, in_order
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from ca.directory.apply.grammar import Form
     from ca.directory.read import OrganizationView
+    from ca.identity.sso.fetch import Networks
     from ca.keys import Seal
 
 MAX_PROVIDERS = 20  # of one organization
-MAX_TEXT = 255  # characters
-MAX_VALUES = 16
-LABEL = 64  # characters
 
 
 class Change(TypedDict, total=False):
@@ -117,8 +116,7 @@ def change(  # noqa: PLR0913 who changes what, where
     after = _changed(before, seal, networks, said)
     if (after.issuer, after.client_id) != (before.issuer, before.client_id):
         _check_not_required(connection, view, slug)
-        after = replace(after, tested_at=None)
-    store.put_client(connection, after)
+    after = store.change_client(connection, before, after)
     _record(connection, caller, view, "provider:change", after)
     return after
 
@@ -179,9 +177,9 @@ def release(
 def _changed(before: Provider, seal: Seal, networks: Networks, said: Change) -> Provider:
     after = replace(
         before,
-        label=_text("label", said.get("label", before.label), LABEL),
+        label=_text("label", said.get("label", before.label), grammar.TITLE),
         issuer=_issuer(networks, said.get("issuer", before.issuer)),
-        client_id=_text("client_id", said.get("client_id", before.client_id), MAX_TEXT),
+        client_id=_text("client_id", said.get("client_id", before.client_id), grammar.CLIENT_ID),
         scopes=_words("scopes", said.get("scopes", before.scopes)),
         mfa_values=_words("mfa_values", said.get("mfa_values", before.mfa_values)),
     )
@@ -197,25 +195,20 @@ def _changed(before: Provider, seal: Seal, networks: Networks, said: Change) -> 
 
 
 def _issuer(networks: Networks, url: str) -> str:
-    try:
-        networks.check_url(url)
-    except Refused as error:
-        raise InvalidRequest("issuer: not an https URL as the provider writes it.") from error
-    if len(url) > MAX_TEXT or "?" in url:
-        raise InvalidRequest("issuer: too long, or with a query.")
+    if not grammar.is_issuer(url, networks):
+        raise InvalidRequest("issuer: not an https URL as the provider writes it.")
     return url
 
 
-def _text(name: str, value: str, most: int) -> str:
-    if not (0 < len(value) <= most and value.isprintable()):
-        raise InvalidRequest(f"{name}: a text of 1 to {most} characters.")
+def _text(name: str, value: str, form: Form) -> str:
+    if not form.fits(value):
+        raise InvalidRequest(f"{name}: {form.words}.")
     return value
 
 
 def _words(name: str, values: list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    plain = all(0 < len(one) <= LABEL and one.isascii() and one.isprintable() for one in values)
-    if not plain or len(values) > MAX_VALUES or any(" " in one for one in values):
-        raise InvalidRequest(f"{name}: at most {MAX_VALUES} words.")
+    if len(values) > grammar.MAX_WORDS or not all(map(grammar.WORD.fits, values)):
+        raise InvalidRequest(f"{name}: at most {grammar.MAX_WORDS} words.")
     return tuple(dict.fromkeys(values))
 
 

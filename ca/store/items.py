@@ -129,6 +129,16 @@ KINDS = {
         ("organization_id",),
         counts=tables.sso_providers.c.retired_at.is_(None),
     ),
+    # How a provider is asked. Its secret, its domains and its trial are no items.
+    "client": Kind(
+        tables.oidc_clients,
+        ("slug",),
+        ("label", "issuer", "client_id", "scopes", "mfa_values"),
+        new=lambda _key: {"domains": []},
+        counts=tables.oidc_clients.c.slug.in_(
+            select(tables.sso_providers.c.slug).where(tables.sso_providers.c.retired_at.is_(None))
+        ),
+    ),
     "project": Kind(
         tables.projects, ("id",), ("organization_id", "title"), new=lambda _key: _created()
     ),

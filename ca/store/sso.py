@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
@@ -106,6 +106,20 @@ def put_client(connection: Connection, provider: Provider) -> None:
     del values["organization_id"]
     lists = {name: list(values[name]) for name in ("scopes", "mfa_values", "domains")}
     connection.execute(insert(oidc_clients).values(**(values | lists)))
+
+
+def change_client(connection: Connection, before: Provider, after: Provider) -> Provider:
+    """Store `after` in the place of `before`, and return what it is then.
+
+    With another issuer or client it is as new: it must be tested again. A secret is sealed for its
+    issuer: with another one, that of before is none.
+    """
+    if (after.issuer, after.client_id) != (before.issuer, before.client_id):
+        after = replace(after, tested_at=None)
+    if after.issuer != before.issuer and after.client_secret_sealed == before.client_secret_sealed:
+        after = replace(after, client_secret_sealed=None)
+    put_client(connection, after)
+    return after
 
 
 def add_provider(connection: Connection, slug: str, organization_id: str) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import IntegrityError
 
@@ -12,9 +13,9 @@ from ca.directory.apply.diff import Change, difference
 from ca.directory.apply.section import Problem
 from ca.directory.governed import governed
 from ca.errors import Conflict
-from ca.store import directory, people, revocations
+from ca.store import directory, people, revocations, sso
 from ca.store.engine import reading, writing
-from ca.store.items import KINDS, Items
+from ca.store.items import KINDS, Item, Items
 from ca.store.revocations import Cause
 
 if TYPE_CHECKING:
@@ -61,7 +62,14 @@ def apply(engine: Engine, document: Document, actor: str) -> list[Change]:
 
 
 def _plan(connection: Connection, document: Document, items: Items) -> list[Change]:
-    changes = difference(items.read(), document.directory)
+    before = items.read()
+    # A provider of which the file says no more than that it is there is asked as the API says.
+    kept = {
+        item: attributes
+        for item, attributes in before.items()
+        if item.kind == "client" and Item("provider", item.key) in document.directory
+    }
+    changes = difference(before, kept | document.directory)
     problems = list(_problems(connection, document, changes))
     if problems:
         raise document.invalid(problems)
@@ -106,7 +114,7 @@ def carry_out(connection: Connection, items: Items, changes: list[Change], actor
     if not changes:
         return
     with governed(connection, _of_members(connection, changes)):
-        _change(items, changes)
+        _change(connection, items, changes)
     record(connection, changes, actor)
     directory.bump(connection, int(time.time()))
 
@@ -118,7 +126,7 @@ def _of_members(connection: Connection, changes: list[Change]) -> set[str]:
     return {one.id for one in found if one is not None}
 
 
-def _change(items: Items, changes: list[Change]) -> None:
+def _change(connection: Connection, items: Items, changes: list[Change]) -> None:
     # First what goes, each before what it hangs on, so that names and addresses are free; but
     # organizations last, since their projects may move to another one.
     gone = [change.item for change in reversed(changes) if change.after is None]
@@ -128,12 +136,24 @@ def _change(items: Items, changes: list[Change]) -> None:
     for kind in KINDS:
         there = [one for one in changes if one.item.kind == kind and one.after is not None]
         for change in there:
-            if change.before is not None:
+            if change.before is not None and kind == "client":
+                _change_client(connection, change)
+            elif change.before is not None:
                 items.change(change.item, change.after or {})
         items.add({one.item: one.after or {} for one in there if one.before is None})
     for item in gone:
         if item.kind == "organization":
             items.remove(item)
+
+
+def _change_client(connection: Connection, change: Change) -> None:
+    before = sso.find_provider(connection, change.item.key[0])
+    if before is not None:
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in (change.after or {}).items()
+        }
+        sso.change_client(connection, before, replace(before, **values))
 
 
 def _revoke(connection: Connection, changes: list[Change], actor: str, now: int) -> None:

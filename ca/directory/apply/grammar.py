@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ca.identity.sso.fetch import Networks, Refused
 from sshd_hook import names
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ MAX_EMAIL = 254
 MAX_TITLE = 64
 MAX_HOST = 64
 MAX_PORT = 65535
+MAX_CLIENT = 255  # characters
+MAX_WORD = 64  # characters
+MAX_WORDS = 16
+LOOPBACK = Networks(("127.0.0.0/8", "::1/128"))
 
 
 class Form(NamedTuple):
@@ -64,6 +69,26 @@ def is_forward(text: str) -> bool:
     return is_host(host) and port.isascii() and port.isdigit() and 0 < int(port) <= MAX_PORT
 
 
+def is_client_id(text: str) -> bool:
+    """What a provider calls us."""
+    return 0 < len(text) <= MAX_CLIENT and text.isprintable()
+
+
+def is_word(text: str) -> bool:
+    """A scope, or a value of a provider's `amr`."""
+    plain = text.isascii() and text.isprintable() and " " not in text
+    return 0 < len(text) <= MAX_WORD and plain
+
+
+def is_issuer(text: str, networks: Networks) -> bool:
+    """The URL of a provider that may be in `networks`."""
+    try:
+        networks.check_url(text)
+    except Refused:
+        return False
+    return len(text) <= MAX_CLIENT and "?" not in text
+
+
 USERNAME = Form(is_username, "a user name: lower-case letters, digits, and . _ - after the first")
 EMAIL = Form(is_email, "an e-mail address")
 HOST = Form(is_host, f"a host name: lower case, at most {MAX_HOST} characters")
@@ -76,4 +101,11 @@ PROJECT = Form(
 )
 DISPLAY_NAME = Form(
     names.is_display_name, 'a name of at most 64 printable characters without # " \\ ( )'
+)
+CLIENT_ID = Form(is_client_id, f"a text of at most {MAX_CLIENT} printable characters")
+WORD = Form(is_word, f"a word of at most {MAX_WORD} characters")
+# Whether the operator has providers on the machine itself is seen when they are asked.
+ISSUER = Form(
+    lambda text: is_issuer(text, LOOPBACK),
+    "an https URL as the provider writes it, without a query",
 )

@@ -66,6 +66,8 @@ class Reader:
                 provider.note("is also another organization's provider")
             belongs: Attributes = {"organization_id": name}
             self._add(provider, "provider", (slug,), grammar.SLUG, belongs)
+            if list(provider):  # else the API says how it is asked
+                self._client(slug, provider)
             provider.finish()
             self._providers.setdefault(name, set()).add(slug)
         for username, service_user in section.sections("service_users"):
@@ -73,6 +75,23 @@ class Reader:
         self._members(name, section.section("members"), section)
         self._requirement("organization", name, section, name)
         section.finish()
+
+    def _client(self, slug: str, provider: Section) -> None:
+        scopes = provider.texts("scopes", grammar.WORD) if "scopes" in provider else ["openid"]
+        mfa_values = provider.texts("mfa_values", grammar.WORD)
+        if "openid" not in scopes:
+            provider.note('"openid" must be among them', "scopes")
+        for key, words in (("scopes", scopes), ("mfa_values", mfa_values)):
+            if len(words) > grammar.MAX_WORDS:
+                provider.note(f"has more than {grammar.MAX_WORDS} words", key)
+        attributes: Attributes = {
+            "label": provider.text("label", grammar.TITLE, default=slug),
+            "issuer": provider.text("issuer", grammar.ISSUER),
+            "client_id": provider.text("client_id", grammar.CLIENT_ID),
+            "scopes": list(scopes),
+            "mfa_values": list(mfa_values),
+        }
+        self._put(Item("client", (slug,)), attributes, provider)
 
     def _service_user(self, organization: str, username: str, section: Section) -> None:
         for kind in ("user", "service_user"):
