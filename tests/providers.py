@@ -132,6 +132,9 @@ def _base64url(data: bytes) -> str:
 class _Server(ThreadingHTTPServer):
     provider: OpenIDProvider
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever has heard enough hangs up, as they should."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]  # what serves it

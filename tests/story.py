@@ -138,11 +138,11 @@ class Story:
     def _browse(self, person: str, url: str) -> None:
         app = self._apps.get(person)
         wish = {"page": "login", "url": url, "username": person, "password": PASSWORD}
-        given = json.dumps(wish | {"app": asdict(app) if app else None})
+        given = json.dumps(wish | {"app": asdict(app) if app else None, "cookies": []})
         words = (*PYTHON, "-m", "demo.browser")
         answer = json.loads(self.machine.check(*words, user=person, stdin=given))
-        if answer:
-            self._apps[person] = App(**answer)
+        if answer["app"]:
+            self._apps[person] = App(**answer["app"])
 
     def _systemctl(self, text: str) -> tuple[int, str]:
         """What systemd does with the unit that the documents show: there is none in here."""

@@ -173,7 +173,7 @@ def test_the_authority_names_the_host(
     links: dict[str, Any] = {"self": {}, "pf:ssh:app": {"href": href}}
     liar.answers["/projects/abcdefg123456/environments"] = (200, [{"_links": links}])
 
-    ran = alice.run("ssh", "-F", "none", "-o", "ProxyCommand=echo %h >&2; false", SERVICE)
+    ran = alice.run("ssh", "-F", "none", "-o", "ProxyCommand=sh -c 'echo %h >&2'", SERVICE)
 
     assert ran.status == status
     if status == 1:

@@ -207,7 +207,7 @@ def test_a_device_code_is_its_clients_and_ends(services: Services) -> None:
     browser.submit(page, decision="allow")
     for changed in ({"client_id": "other"}, {"device_code": "guess"}):
         assert machine.poll(**changed).json()["error"] == "invalid_grant"
-    pass_time(services, 600)
+    pass_time(services, 601)  # the approver logs in anew as well
     assert machine.outcome() == "expired_token", "allowed, but fetched too late"
 
     page = type_code(browser, alice, machine.ask())

@@ -74,7 +74,7 @@ def test_what_one_types_in_a_checkout_runs(command: Command, tmp_path: Path) -> 
 def test_the_story_of_the_documents_is_true() -> None:
     others = [page for page in PAGES if page != README]
     requests = [one.text for one in SHOWN if one.text.startswith("POST ")]
-    assert len(requests) == 3
+    assert len(requests) == 4
 
     with PrivateMachine() as machine:
         story = Story(machine)

@@ -20,9 +20,10 @@ FLAGS_WITH_VALUE = "BbcDEeFIiJLlmOopQRSWw"  # of ssh(1)
 def ssh(words: tuple[str, ...]) -> None:
     """Connect to a service with your certificate.
 
-    It is renewed if it has ended. SERVICE is its name, with `@` and its host behind if you know it: otherwise the authority is
-    asked. What stands before and after goes to ssh as it is. A host that asks for more than your
-    login proves is answered by another login, if you want to; then ssh tries again.
+    It is renewed if it has ended. SERVICE is its name, with `@` and its host behind if you know it:
+    otherwise the authority is asked. What stands before and after goes to ssh as it is. A host that
+    asks for more than your login proves is answered by another login, if you want to; then ssh tries
+    again.
 
     \b
     Example:
