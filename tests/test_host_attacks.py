@@ -16,6 +16,7 @@ from machine.sshd import restart_sshd
 from sshd_hook.certificate import parse
 from sshd_hook.policy import Requirement
 from sshd_hook.wire import b64
+from tests.hosts import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -202,8 +203,8 @@ def test_two_hundred_logins_at_once(
     times = sorted(int(line[1]) for line in allowed)
     record_property("p50_ms", statistics.median(times))
     record_property("p99_ms", times[int(len(times) * 0.99)])
-    zombies = host.machine.check("sh", "-c", "ps -eo stat,args | grep ^Z || true")
-    assert zombies == ""
+    # One that ended this moment is gone the next.
+    wait_for(lambda: not host.machine.check("sh", "-c", "ps -eo stat,args | grep ^Z || true"))
 
 
 @pytest.mark.attack(60)

@@ -98,7 +98,12 @@ class Chromium:
         return state == "complete"
 
     def wait(self, condition: Any) -> None:
-        WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(lambda _: condition())
+        """Until it holds; what it looks at may be of a page that goes just then."""
+        from selenium.common.exceptions import StaleElementReferenceException
+
+        ignored = [StaleElementReferenceException]
+        waiting = WebDriverWait(self.driver, PATIENCE, 0.05, ignored_exceptions=ignored)
+        waiting.until(lambda _: condition())
 
 
 def _is_gone(page: WebElement) -> bool:
