@@ -214,6 +214,26 @@ def test_what_ends_one_session_revokes_its_certificates(services: Services, how:
     assert post(services, token_of(services, alice)).status_code == 401
 
 
+def test_what_was_given_back_is_spared_no_more_once_all_ends(services: Services) -> None:
+    """A thief could give back what was stolen, and keep what is open through a new password."""
+    alice = add_session(services)
+    given = serials(services, alice)
+    now = int(time.time())
+    server = Server(services.settings, services.engine, services.keys.token)
+
+    revoke_token(services, server, alice, now)
+    assert spared(services.engine) == given
+    log_out(services, another_session(services, alice), now)
+
+    assert listed(services.engine) == given
+    assert spared(services.engine) == set()
+
+
+def spared(engine: Engine) -> set[int]:
+    with reading(engine) as connection:
+        return set(revocations.listed(connection).spared)
+
+
 def test_a_session_without_certificates_changes_no_list(services: Services) -> None:
     alice = add_session(services)
     before = version(services.engine)

@@ -13,7 +13,8 @@ from fastapi import Request as HttpRequest
 from ca.console.browser import session_of
 from ca.errors import CAError, InvalidRequest
 from ca.identity.factors import of_user
-from ca.identity.stepup import NONE, Ask, Step, next_step, slug_to_ask
+from ca.identity.proofs import Proofs
+from ca.identity.stepup import NONE, Ask, Second, Step, next_step, slug_to_ask
 from ca.keys import Seal
 from ca.oauth.approval import Device
 from ca.oauth.authorize import Request
@@ -103,11 +104,9 @@ def unseal(key: Seal, sealed: str, now: int) -> Purpose:
 
 def step_of(services: Services, purpose: Purpose, session: BrowserSession | None) -> Step:
     """What the login still needs."""
-    session = session if session is not None and purpose.takes(session) else None
-    proofs = session.proofs if session else ()
-    second = of_user(services.engine, session.user.id).second if session else NONE
+    proofs, second = _shown(services, purpose, session)
     step = next_step(purpose.ask, proofs, second)
-    if step is Step.SSO and provider_of(services, purpose, session) is None:
+    if step is Step.SSO and _provider(services, purpose, proofs, second) is None:
         return Step.UNMET
     return step
 
@@ -116,9 +115,21 @@ def provider_of(
     services: Services, purpose: Purpose, session: BrowserSession | None
 ) -> Provider | None:
     """The provider that the step SSO leads to, if there is one."""
-    session = session if session is not None and purpose.takes(session) else None
-    proofs = session.proofs if session else ()
-    second = of_user(services.engine, session.user.id).second if session else NONE
+    return _provider(services, purpose, *_shown(services, purpose, session))
+
+
+def _shown(
+    services: Services, purpose: Purpose, session: BrowserSession | None
+) -> tuple[Proofs, Second]:
+    """What was proved as far as it counts for this, and what the account has."""
+    if session is None or not purpose.takes(session):
+        return (), NONE
+    return session.proofs, of_user(services.engine, session.user.id).second
+
+
+def _provider(
+    services: Services, purpose: Purpose, proofs: Proofs, second: Second
+) -> Provider | None:
     with reading(services.engine) as connection:
         return find_provider(connection, slug_to_ask(purpose.ask, proofs, second))
 

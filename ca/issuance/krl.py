@@ -17,17 +17,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sshd_hook import wire
+from sshd_hook.agent.revoked import (
+    CERTIFICATES,
+    FINGERPRINTS,
+    FORMAT,
+    MAGIC,
+    SERIAL_BITMAP,
+    SERIAL_LIST,
+    SERIAL_RANGE,
+    SPARED,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-MAGIC = b"SSHKRL\n\0"
-FORMAT = 1
-
-CERTIFICATES, FINGERPRINTS = 1, 5  # sections
-SPARED = "spared"  # the comment's first word, before serials
-
-SERIAL_LIST, SERIAL_RANGE, SERIAL_BITMAP = 0x20, 0x21, 0x22  # parts of CERTIFICATES
 
 # What each way costs, in bytes.
 LISTED = 8  # a serial

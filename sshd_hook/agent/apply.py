@@ -15,7 +15,7 @@ import hashlib
 from dataclasses import dataclass
 
 from sshd_hook import accounts, atomic, bundle, freshness, paths, service
-from sshd_hook.agent import host, keygen
+from sshd_hook.agent import host, keygen, revoked
 from sshd_hook.names import parse_service
 from sshd_hook.wire import Reader, WireError, b64
 
@@ -23,8 +23,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sshd_hook.agent.poll import Update
 
-KRL_MAGIC = b"SSHKRL\n\0"
-KRL_FORMAT = 1
 NO_DIGEST = ""
 
 
@@ -238,11 +236,10 @@ def _verify_bundle(
 def _verify_revocation_list(krl: bytes, version: int) -> None:
     """Check what sshd does not: that the list is the one that was signed for."""
     try:
-        reader = Reader(krl.removeprefix(KRL_MAGIC))
-        found = (krl.startswith(KRL_MAGIC), reader.u32(), reader.u64())
+        found = revoked.read_version(krl)
     except WireError as error:
         raise Refused(f"the revocation list: {error}") from error
-    if found != (True, KRL_FORMAT, version):
+    if found != version:
         raise Refused(f"not the revocation list of version {version}")
 
 

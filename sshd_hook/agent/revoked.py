@@ -13,8 +13,8 @@ from sshd_hook.wire import Reader, WireError
 MAGIC = b"SSHKRL\n\0"
 FORMAT = 1
 CERTIFICATES, FINGERPRINTS = 1, 5  # sections
-SERIAL_LIST, SERIAL_RANGE, SERIAL_BITMAP = 0x20, 0x21, 0x22
-SPARED = "spared"
+SERIAL_LIST, SERIAL_RANGE, SERIAL_BITMAP = 0x20, 0x21, 0x22  # parts of CERTIFICATES
+SPARED = "spared"  # the comment's first word, before serials
 
 
 class Revoked:
@@ -32,10 +32,7 @@ class Revoked:
         self._ranges: list[tuple[int, int]] = []
         self._maps: list[tuple[int, int]] = []
         self._keys: set[str] = set()
-        reader = Reader(data.removeprefix(MAGIC))
-        if not data.startswith(MAGIC) or reader.u32() != FORMAT:
-            raise WireError("not a revocation list of a known format")
-        self.version = reader.u64()
+        self.version, reader = _header(data)
         reader.u64()  # when it was made
         reader.u64()  # flags
         reader.string()
@@ -81,6 +78,22 @@ class Revoked:
         else:
             raise WireError("a part that is not ours")
         content.end()
+
+
+def read_version(data: bytes) -> int:
+    """The version of a list; what else is in it is not looked at.
+
+    Raises:
+        WireError: it is no list.
+    """
+    return _header(data)[0]
+
+
+def _header(data: bytes) -> tuple[int, Reader]:
+    reader = Reader(data.removeprefix(MAGIC))
+    if not data.startswith(MAGIC) or reader.u32() != FORMAT:
+        raise WireError("not a revocation list of a known format")
+    return reader.u64(), reader
 
 
 def _spared(comment: str) -> frozenset[int]:

@@ -6,10 +6,10 @@ import hashlib
 import os
 
 from sshd_hook import freshness, paths
-from sshd_hook.agent import apply, host, keygen
+from sshd_hook.agent import host, keygen, revoked
 from sshd_hook.doctor.examined import Unknown
 from sshd_hook.doctor.findings import Finding
-from sshd_hook.wire import Reader, WireError, unb64
+from sshd_hook.wire import WireError, unb64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def check_revocation_list(examined: Examined) -> Iterator[Finding]:
         return
     try:
         keygen.check_revocation_list(paths.REVOKED)
-        version = _version(data)
+        version = revoked.read_version(data)
     except (keygen.KeygenError, WireError) as error:
         yield Finding("krl-unreadable", str(error))
         return
@@ -115,15 +115,6 @@ def check_authorities(examined: Examined) -> Iterator[Finding]:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _version(krl: bytes) -> int:
-    """The version of a revocation list (PROTOCOL.krl)."""
-    if not krl.startswith(apply.KRL_MAGIC):
-        raise WireError("not in the format of a KRL")
-    reader = Reader(krl[len(apply.KRL_MAGIC) :])
-    reader.u32()
-    return reader.u64()
 
 
 CHECKS: tuple[Callable[[Examined], Iterator[Finding]], ...] = (
