@@ -6,6 +6,7 @@ under a key that is not in the database (`…_sealed`).
 
 from ca.store.tables.base import metadata
 from ca.store.tables.directory import (
+    applied_items,
     directory_version,
     environments,
     invitations,
@@ -61,6 +62,7 @@ from ca.store.tables.sessions import (
 
 __all__ = [
     "api_tokens",
+    "applied_items",
     "attempts",
     "audit_records",
     "authorization_codes",

@@ -168,3 +168,12 @@ invitations = Table(
     Column("ended_at", BigInteger),  # accepted or withdrawn
     Index(None, "organization_id"),
 )
+
+# What the last applied file spoke of: a kind of item, and its names with a blank between them. The
+# next file takes away nothing else.
+applied_items = Table(
+    "applied_items",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("key", String(255), primary_key=True),
+)
