@@ -28,6 +28,7 @@ pytest_plugins = [
     "tests.machines",
     "tests.hosts",
     "tests.web",
+    "tests.host_client",
 ]
 
 ATTACKS = frozenset(
