@@ -26,8 +26,8 @@ from sshd_hook.certificate import (
 )
 from sshd_hook.freshness import MAX_STATEMENT, Freshness, is_fresh
 from sshd_hook.freshness import parse as parse_freshness
-from sshd_hook.log import log
-from sshd_hook.names import DIGITS, is_project, parse_service
+from sshd_hook.log import MAX_DECISIONS, log_decision
+from sshd_hook.names import DIGITS, is_project, is_user_id, parse_service
 from sshd_hook.paths import (
     BUNDLE,
     FRESH,
@@ -60,10 +60,12 @@ if TYPE_CHECKING:
 SECONDS = 3  # until the alarm ends the process, and sshd takes that for no
 MEMORY = 256 << 20  # bytes of address space; the interpreter alone takes about 20 MB
 MAX_ARGUMENT = (MAX_BLOB + 2) // 3 * 4  # characters of base64
-FILE_SIZE = 65536  # bytes that a file may grow to: a verdict has less
+FILE_SIZE = MAX_DECISIONS  # bytes that a file may grow to: a verdict has less
 MAX_UID_DIGITS = 10
+MAX_SERIAL_DIGITS = 20
 STDOUT = 1
 
+REPORT_ONLY = "report_only"  # let in, but not if all were held against them that is asked for
 CODES = {ALLOWED: "allowed", NO_ACCESS: "no_access", MORE_AUTHENTICATION: "more_authentication"}
 
 
@@ -178,13 +180,9 @@ def _decide(question: Question, policy: Policy, now: int) -> Answer:
     record = bundle.service(question.record)
     found = bundle.role(record.access_list if record else 0, certificate.key_id)
     role, exempt = found or (NO_ROLE, False)
-    decision = decide(
-        record.requirement if record else Requirement(),
-        Access(role, CONTRIBUTOR, exempt=exempt) if record else None,
-        claims_of(certificate),
-        None,
-        now,
-    )
+    access = Access(role, CONTRIBUTOR, exempt=exempt) if record else None
+    claims = claims_of(certificate)
+    decision = decide(record.requirement if record else Requirement(), access, claims, None, now)
     # Whoever has no access must not learn by an organization's own limit that it has a service.
     known = record and decision.outcome != NO_ACCESS
     limit = record.max_offline if record and known else bundle.strictest
@@ -194,10 +192,12 @@ def _decide(question: Question, policy: Policy, now: int) -> Answer:
         return _refusal(question, decision)
     if question.uid == policy.shared_uid:
         raise DeniedError("no_account", "the service has no account yet: see the agent's log")
-    return _admission(question, record)
+    reported = decide(record.reported or record.requirement, access, claims, None, now)
+    return _admission(question, record, reported.missing)
 
 
-def _admission(question: Question, record: ServiceRecord) -> Answer:
+def _admission(question: Question, record: ServiceRecord, missing: "tuple[str, ...]") -> Answer:
+    """Let in; `missing` is what they lack of what is only reported."""
     certificate = question.certificate
     connection = verdict.Connection(
         user=certificate.key_id,
@@ -210,7 +210,10 @@ def _admission(question: Question, record: ServiceRecord) -> Answer:
     )
     line = f"{_options(record)} {certificate.key_id}\n"
     note = verdict.render(connection)
-    return Answer(CODES[ALLOWED], line, verdict.ALLOWED, note, _details(question))
+    details = _details(question)
+    if missing:
+        details["missing"] = ",".join(missing)
+    return Answer(REPORT_ONLY if missing else CODES[ALLOWED], line, verdict.ALLOWED, note, details)
 
 
 def _options(record: ServiceRecord) -> str:
@@ -286,16 +289,22 @@ def main() -> "NoReturn":
         _run(sys.argv[1:], int(time.time()))
         status = 0
     except DeniedError as denied:
-        log(denied.code, syslog.LOG_NOTICE, _asked_for(sys.argv), denied.reason)
+        log_decision(denied.code, syslog.LOG_NOTICE, _asked_for(sys.argv), denied.reason)
     except BaseException as error:  # noqa: BLE001 -- a traceback would be no answer
-        log("internal", syslog.LOG_ERR, {"error": type(error).__name__})
+        log_decision("internal", syslog.LOG_ERR, {"error": type(error).__name__})
     finally:
         _exit(status)
 
 
 def _asked_for(arguments: "list[str]") -> "dict[str, str]":
-    name = "".join(arguments[1:2])
-    return {} if parse_service(name) is None else {"service": name}
+    """The service, user and serial that sshd asked about, each if it has the alphabet of one."""
+    name, user, serial = "".join(arguments[1:2]), "".join(arguments[3:4]), "".join(arguments[4:5])
+    details = {} if parse_service(name) is None else {"service": name}
+    if is_user_id(user):
+        details["user"] = user
+    if 0 < len(serial) <= MAX_SERIAL_DIGITS and DIGITS.issuperset(serial):
+        details["serial"] = serial
+    return details
 
 
 def _limit() -> None:
@@ -338,7 +347,7 @@ def _run(arguments: "list[str]", now: int) -> None:
 
 def _deliver(answer: Answer, folder: int, connection: str) -> None:
     verdict.leave(folder, connection, answer.ending, answer.note)
-    log(answer.code, syslog.LOG_INFO, answer.details)
+    log_decision(answer.code, syslog.LOG_INFO, answer.details)
     _print(answer.line.encode("ascii"))
 
 

@@ -98,7 +98,7 @@ def open_folder() -> int:
     Raises:
         VerdictError: it is not there, or others could write notes in it.
     """
-    fd, owner = _open_folder()
+    fd, owner = find_folder()
     if owner != posix.geteuid():
         posix.close(fd)
         raise VerdictError("the folder of verdicts is another's")
@@ -153,13 +153,30 @@ def render(connection: Connection) -> bytes:
 # --- what the account program and the agent do ----------------------------------------------
 
 
+def find_folder() -> "tuple[int, int]":
+    """Open the folder of notes; return its descriptor and owner. The folder above is root's.
+
+    Raises:
+        VerdictError: it is not there, or others could write in it.
+    """
+    try:
+        fd = posix.open(VERDICTS, posix.O_RDONLY | posix.O_DIRECTORY | _OPEN)
+    except OSError as error:
+        raise VerdictError("the folder of verdicts is not there") from error
+    status = posix.fstat(fd)
+    if status.st_mode & 0o077:
+        posix.close(fd)
+        raise VerdictError("the folder of verdicts is open to others")
+    return fd, status.st_uid
+
+
 def read(connection: str, ending: str) -> bytes:
     """The note for a connection, named as `parent` does.
 
     Raises:
         VerdictError: there is none, or somebody else than the hook could have written it.
     """
-    folder, owner = _open_folder()
+    folder, owner = find_folder()
     try:
         return _read(folder, owner, f"{connection}.{ending}")
     finally:
@@ -173,7 +190,7 @@ def connections() -> "list[tuple[int, str, Connection]]":
     process still lives is for the caller to see, by its start time.
     """
     found = []
-    folder, owner = _open_folder()
+    folder, owner = find_folder()
     try:
         for name in posix.listdir(folder):
             pid, _, rest = name.partition(".")
@@ -222,19 +239,6 @@ def parse(note: bytes) -> Connection:
         session=session,
         claims=claims,
     )
-
-
-def _open_folder() -> "tuple[int, int]":
-    """Open the folder of notes; return its descriptor and owner. The folder above is root's."""
-    try:
-        fd = posix.open(VERDICTS, posix.O_RDONLY | posix.O_DIRECTORY | _OPEN)
-    except OSError as error:
-        raise VerdictError("the folder of verdicts is not there") from error
-    status = posix.fstat(fd)
-    if status.st_mode & 0o077:
-        posix.close(fd)
-        raise VerdictError("the folder of verdicts is open to others")
-    return fd, status.st_uid
 
 
 def _unlink(folder: int, name: str) -> None:

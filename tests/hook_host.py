@@ -17,6 +17,7 @@ import pytest
 from ca.hosts import bundle_writer
 from sshd_hook import freshness, paths, verdict
 from sshd_hook.install import install
+from sshd_hook.log import DECISIONS, LOST
 from tests.questions import SHARED_UID, content, statement
 
 if TYPE_CHECKING:
@@ -190,8 +191,9 @@ class HookHost:
         return self.path(f"{paths.VERDICTS}/{self.connection}.{ending}")
 
     def notes(self) -> list[str]:
-        """Every note there is."""
-        return sorted(path.name for path in self.path(paths.VERDICTS).iterdir())
+        """Every note there is, but for what is on its way to the agent."""
+        found = {path.name for path in self.path(paths.VERDICTS).iterdir()}
+        return sorted(found - {DECISIONS, LOST})
 
 
 @pytest.fixture(scope="session")

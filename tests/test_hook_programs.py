@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sshd_hook import paths, verdict
+from sshd_hook.log import MAX_DECISIONS
 from sshd_hook.refusal import from_fields, render
 from tests.certificates import ALICE
 from tests.hook_host import HOOK_ID, HookHost, Ran, code, lets_in, refuses
@@ -274,7 +275,7 @@ def test_a_mistake_of_ours_is_one_line_in_the_log(hook_host: HookHost, hook_pyth
 
 def test_the_log_names_the_service_if_it_is_one(hook_host: HookHost) -> None:
     ran = hook_host.ask(arguments(certified(valid_before=1)))
-    assert f" code=not_valid_now service={SERVICE} reason=" in ran.logged[0]
+    assert f" code=not_valid_now service={SERVICE} user={ALICE} serial=" in ran.logged[0]
     assert "service=" not in hook_host.ask(good("root")).logged[0]
 
 
@@ -309,7 +310,7 @@ def test_a_log_that_takes_nothing_ends_it_by_its_own_alarm(hook_host: HookHost) 
         assert time.monotonic() - start < 4
     assert limits["Max cpu time"] == ["3", "3"]
     assert limits["Max address space"] == [str(256 << 20)] * 2
-    assert limits["Max file size"] == ["65536"] * 2
+    assert limits["Max file size"] == [str(MAX_DECISIONS)] * 2
 
 
 def test_lower_limits_than_its_own_are_kept(hook_host: HookHost) -> None:
