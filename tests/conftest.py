@@ -29,6 +29,7 @@ pytest_plugins = [
     "tests.hosts",
     "tests.web",
     "tests.host_client",
+    "tests.operating",
 ]
 
 ATTACKS = frozenset(

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from machine.private import PYTHON
-from sshd_hook import accounts, hostfiles, paths
+from sshd_hook import accounts, paths
 from sshd_hook.agent import host as agent_host
 from tests.hosts import FOLDER, SERVICE, URL, Host, keygen, wait_for
 
@@ -30,7 +26,6 @@ EARLIER = "/etc/ssh/sshd_config.d/00-a.conf"
 PASSWORDS = "Match User *\n    PasswordAuthentication yes\n"
 NSSWITCH = "/etc/nsswitch.conf"
 PAM = "/etc/pam.d/sshd"
-DEBIAN = "passwd:         files\ngroup:          files\nshadow:         files\nhosts: files dns\n"
 
 
 def state(host: Host) -> list[str]:
@@ -296,112 +291,6 @@ def test_only_the_pinned_authority_speaks_for_the_ca(
         assert not fresh_host.machine.path(f"{FOLDER}/requests").exists()
 
 
-# --- texts ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("group", "initgroups"),
-    [
-        ("files", "files"),
-        ("files systemd", "files"),
-        ("files sss", "files sss"),
-        ("files [SUCCESS=merge] systemd", "files"),
-        ("files [SUCCESS=merge] systemd ldap", "files [SUCCESS=merge] ldap"),
-        ("files systemd [NOTFOUND=return] ldap", "files ldap"),
-        ("systemd", "files"),
-    ],
-)
-def test_groups_of_everybody_are_not_asked_of_us(group: str, initgroups: str) -> None:
-    text = hostfiles.add_name_service(DEBIAN.replace("group:          files", f"group: {group}"))
-
-    found = dict(line.split(":", 1) for line in text.splitlines() if line[0] != "#")
-
-    assert found["initgroups"].split() == initgroups.split()
-    assert all("systemd" in found[name] for name in ("passwd", "group", "shadow"))
-
-
-databases = st.sampled_from(["passwd", "group", "shadow", "initgroups", "gshadow", "hosts"])
-sources = st.sampled_from(["files", "systemd", "sss", "ldap", "[NOTFOUND=return]", "# note"])
-rows = st.builds("{}: {}".format, databases, st.lists(sources, max_size=5).map(" ".join))
-
-
-@given(st.lists(rows | st.sampled_from(["", "# comment", "garbage"]), max_size=8))
-def test_the_name_services_file_comes_back_to_the_letter(lines: list[str]) -> None:
-    text = "".join(f"{line}\n" for line in lines)
-
-    added = hostfiles.add_name_service(text)
-
-    assert hostfiles.remove_name_service(added) == text
-    assert hostfiles.add_name_service(added) == added
-
-
-@pytest.mark.parametrize("has_shadow", [True, False])
-def test_pams_file_comes_back_to_the_letter(*, has_shadow: bool) -> None:
-    text = "# PAM\n@include common-auth\naccount    required     pam_nologin.so\nsession x y\n"
-
-    added = hostfiles.add_pam(text, 400_000, has_shadow=has_shadow)
-
-    lines = [line for line in added.splitlines() if line[0] != "#"]
-    assert lines[0].startswith("account [success=ignore default=1] pam_succeed_if.so")
-    assert lines[1] == f"account requisite pam_exec.so quiet stdout {paths.ACCOUNT}"
-    nologin = lines.index("account    required     pam_nologin.so")
-    assert ("uid >= 400000 uid <= 499999" in lines[nologin + 1]) is not has_shadow
-    assert not any(
-        word.startswith("[") for line in lines for word in line.split()[2:] if "=" in word
-    )
-    assert hostfiles.remove_pam(added) == text
-    assert hostfiles.add_pam(added, 400_000, has_shadow=has_shadow) == added
-
-
-def test_keywords_that_sshd_does_not_know_are_left_out() -> None:
-    old = hostfiles.drop_in(frozenset())
-    new = hostfiles.drop_in(frozenset({"persourcepenalties", "requiredrsasize"}), ["/a", "/b"])
-
-    assert "PerSource" not in old
-    assert "RSA" not in old
-    lines = [line for line in new.splitlines() if line[0] != "#"]
-    assert lines[:4] == [
-        "PerSourcePenalties authfail:0",
-        "HostCertificate /a",
-        "HostCertificate /b",
-        "Match User ?????????????-*--*",
-    ]
-
-
-# --- the command ----------------------------------------------------------------------------
-
-
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "sshd_hook.main", *arguments]
-    return subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
-
-
-@pytest.mark.parametrize("name", ["", "enroll", "unenroll", "agent", "userdb", "status"])
-def test_every_command_has_help_with_an_example(name: str) -> None:
-    shown = command(*name.split(), "--help")
-
-    assert shown.returncode == 0
-    assert f"Example: sshd-hook {name}" in " ".join(shown.stdout.split())
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        (),
-        ("nonsense",),
-        ("enroll",),
-        ("enroll", "--ca", "x"),
-        ("agent", "--twice"),
-        ("status", "x"),
-    ],
-)
-def test_a_wrong_command_line_is_status_2(arguments: tuple[str, ...]) -> None:
-    ended = command(*arguments)
-
-    assert ended.returncode == 2
-    assert ended.stderr.splitlines()[-1].startswith("sshd-hook")
-
-
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
@@ -424,26 +313,6 @@ def test_nobody_on_the_way_can_listen(fresh_host: Host, url: str, reason: str) -
     assert reason in ended.err
     assert "secret-token" not in ended.err
     assert ended.err.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    "words", ["agent", "agent --once", "status", "userdb --supervise", "unenroll"]
-)
-def test_a_machine_that_is_no_host_says_so(fresh_host: Host, words: str) -> None:
-    ended = fresh_host.command(*words.split())
-
-    assert ended.status == 1
-    assert re.fullmatch("sshd-hook: .*not enrolled.*\n", ended.err)
-
-
-@pytest.mark.parametrize("words", ["agent", "status", "userdb --supervise", "unenroll"])
-def test_who_is_not_root_is_told_so(fresh_host: Host, words: str) -> None:
-    program = ("/usr/bin/python3", "-c", "from sshd_hook.main import main; main()", *words.split())
-    path = {"PYTHONPATH": "/opt/amrgate"}
-
-    ended = fresh_host.machine.run(*program, user="alice", environment=path)
-
-    assert (ended.status, ended.err) == (1, "sshd-hook: this needs root: run it with sudo\n")
 
 
 def test_status_says_what_is_obeyed_and_since_when(fresh_host: Host) -> None:
