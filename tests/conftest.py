@@ -30,6 +30,7 @@ pytest_plugins = [
     "tests.web",
     "tests.host_client",
     "tests.operating",
+    "tests.answers",
 ]
 
 ATTACKS = frozenset(
