@@ -33,7 +33,8 @@ FACTOR = 160  # bytes of a and of b
 ENTRY = 16  # bytes of an index for each bucket: offset, length, CRC-32
 SERVICES, ROLES = 1, 2
 
-DEVICE, INSIDE = 1, 2  # flags: takes device logins; only from some networks
+# Flags: takes device logins; only from some networks; a part of what it asks is only reported.
+DEVICE, INSIDE, REPORTS = 1, 2, 4
 
 _NETWORK = frozenset("0123456789abcdef.:/")
 _FORWARD = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-:[]")
@@ -51,11 +52,13 @@ class ServiceRecord:
 
     `name` has no instance; `max_offline` is in seconds; `access_list` is the number of the list of
     who has a role on its environment; `forwards` are the `host:port` that connections may reach.
+    `requirement` is held against every login. `reported`, if there is one, is all that is asked
+    for: whoever meets only the former is let in, and the log says what they lack.
     """
 
-    __slots__ = ("access_list", "forwards", "max_offline", "name", "requirement")
+    __slots__ = ("access_list", "forwards", "max_offline", "name", "reported", "requirement")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- all that a host is told of it
         self,
         name: str,
         requirement: Requirement,
@@ -63,12 +66,14 @@ class ServiceRecord:
         max_offline: int,
         access_list: int,
         forwards: "tuple[str, ...]" = (),
+        reported: "Requirement | None" = None,
     ) -> None:
         self.name = name
         self.requirement = requirement
         self.max_offline = max_offline
         self.access_list = access_list
         self.forwards = forwards
+        self.reported = reported
 
 
 class Bundle:
@@ -103,7 +108,15 @@ class Bundle:
     def service(self, name: str) -> "ServiceRecord | None":
         """What is known of the service of this record name (`ServiceName.record`)."""
         value = self._services.find(name.encode(), self._read)
-        return None if value is None else _service(name, Reader(value))
+        if value is None:
+            return None
+        record, flags = _service(name, Reader(value))
+        if flags & REPORTS:
+            record.reported = _reported(
+                record.requirement, self._services.find(reported_key(name), self._read)
+            )
+        check_terms(record)
+        return record
 
     def role(self, access_list: int, user_id: str) -> "tuple[int, bool] | None":
         """The role of a user on an access list, and whether the user is exempt."""
@@ -168,11 +181,14 @@ class _Table:
         return None
 
 
-def _service(name: str, reader: Reader) -> ServiceRecord:
+def _service(name: str, reader: Reader) -> "tuple[ServiceRecord, int]":
+    """A service but for what is only reported, and its flags."""
     access_list, max_offline = reader.u32(), reader.u32()
     amr, max_age, flags = reader.text(), reader.u32(), reader.u8()
     networks, providers, forwards = reader.text(), reader.text(), reader.text()
     reader.end()
+    if flags > DEVICE | INSIDE | REPORTS:
+        raise BundleError(f"{name} has a flag that is not known")
     requirement = Requirement(
         frozenset(_words(amr)),
         max_age or None,
@@ -187,8 +203,25 @@ def _service(name: str, reader: Reader) -> ServiceRecord:
         access_list=access_list,
         forwards=_words(forwards),
     )
-    check_terms(record)
-    return record
+    return record, flags
+
+
+def _reported(held: Requirement, value: "bytes | None") -> Requirement:
+    """All that is asked for, on top of the networks, which are always held."""
+    if value is None:
+        raise BundleError("what is only reported is missing")
+    reader = Reader(value)
+    amr, max_age, flags = reader.text(), reader.u32(), reader.u8()
+    reader.end()
+    if flags > DEVICE:
+        raise BundleError("what is only reported has a flag that is not known")
+    return Requirement(
+        frozenset(_words(amr)),
+        max_age or None,
+        held.networks,
+        device=bool(flags & DEVICE),
+        providers=held.providers,
+    )
 
 
 def _words(text: str) -> "tuple[str, ...]":
@@ -200,8 +233,9 @@ def check_terms(record: ServiceRecord) -> None:
 
     Networks and forwards are written into a line for sshd, which a `"` or `#` would end early.
     """
-    requirement = record.requirement
-    if not all(value == "mfa" or _is_login(value) for value in requirement.amr):
+    requirement, reported = record.requirement, record.reported
+    amr = requirement.amr | (reported.amr if reported else frozenset())
+    if not all(value == "mfa" or _is_login(value) for value in amr):
         raise BundleError(f"{record.name} requires what no login can show")
     if not all(map(is_slug, requirement.providers)):
         raise BundleError(f"{record.name} has a provider that has no slug")
@@ -226,6 +260,11 @@ def _is_forward(text: str) -> bool:
         and _DIGITS.issuperset(port)
         and 0 < int(port) <= MAX_PORT
     )
+
+
+def reported_key(name: str) -> bytes:
+    """The key of what is only reported of a service. It is nobody's name: no name has a slash."""
+    return f"reported/{name}".encode()
 
 
 def role_key(access_list: int, user: bytes) -> bytes:

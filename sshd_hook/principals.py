@@ -192,11 +192,14 @@ def _decide(question: Question, policy: Policy, now: int) -> Answer:
         return _refusal(question, decision)
     if question.uid == policy.shared_uid:
         raise DeniedError("no_account", "the service has no account yet: see the agent's log")
-    reported = decide(record.reported or record.requirement, access, claims, None, now)
-    return _admission(question, record, reported.missing)
+    if record.reported is None:
+        return _admission(question, record)
+    return _admission(question, record, decide(record.reported, access, claims, None, now).missing)
 
 
-def _admission(question: Question, record: ServiceRecord, missing: "tuple[str, ...]") -> Answer:
+def _admission(
+    question: Question, record: ServiceRecord, missing: "tuple[str, ...]" = ()
+) -> Answer:
     """Let in; `missing` is what they lack of what is only reported."""
     certificate = question.certificate
     connection = verdict.Connection(
@@ -213,7 +216,8 @@ def _admission(question: Question, record: ServiceRecord, missing: "tuple[str, .
     details = _details(question)
     if missing:
         details["missing"] = ",".join(missing)
-    return Answer(REPORT_ONLY if missing else CODES[ALLOWED], line, verdict.ALLOWED, note, details)
+    code = REPORT_ONLY if missing else CODES[ALLOWED]
+    return Answer(code, line, verdict.ALLOWED, note, details)
 
 
 def _options(record: ServiceRecord) -> str:

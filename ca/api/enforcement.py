@@ -34,6 +34,9 @@ class EnforcementTerms(BaseModel):
     device: bool = False
     """Whether a login by device code will do."""
 
+    report_only: bool = False
+    """Whether whoever lacks it is let in, which is only reported."""
+
 
 class Asked(BaseModel):
     """The terms whose effect is asked for."""
@@ -63,6 +66,7 @@ def get_enforcement(organization_id: str, caller: Authenticated, services: Given
         "enforce_mfa": "mfa" in asked.amr,
         "max_age": asked.max_age,
         "device": asked.device,
+        "report_only": asked.report_only,
     }
 
 

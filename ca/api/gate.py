@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable
 from typing import Annotated
 
+import structlog
 from fastapi import Depends, Request
 from sqlalchemy import Connection
 
@@ -18,6 +19,8 @@ from ca.store.engine import reading
 from ca.store.projects import Environment, find_environment
 from ca.store.sessions import live_session
 from sshd_hook.policy import NO_ACCESS, VIEWER, Access, Requirement, decide
+
+log = structlog.get_logger()
 
 SCHEME = "bearer "
 NOWHERE = "0.0.0.0"  # noqa: S104 -- nobody's address: in no network that one could require
@@ -71,6 +74,7 @@ def organization(
         raise missing
     denied = Denied("Your role in this organization does not allow this.")
     _pass(caller, view.requirement, view.role, ((VIEWER, missing), (needed, denied)))
+    _report(caller, view.reported, Access(view.role, needed), view.organization.name)
     return view
 
 
@@ -99,6 +103,8 @@ def project(connection: Connection, caller: Caller, project_id: str, needed: int
     denied = Denied("Your role in this project does not allow this.")
     steps = ((VIEWER, missing), (needed, denied))
     _pass(caller, view.requirement, view.role, steps, exempt=view.exempt)
+    access = Access(view.role, needed, exempt=view.exempt)
+    _report(caller, view.reported, access, view.project.id)
     return view
 
 
@@ -136,3 +142,12 @@ def _pass(
     for needed, otherwise in steps:
         access = Access(role, needed, exempt=exempt)
         require(decide(requirement, access, caller.claims, caller.address, now), otherwise)
+
+
+def _report(caller: Caller, asked: Requirement | None, access: Access, what: str) -> None:
+    """Log what the caller, whom the gate let through, lacks of what is only reported."""
+    if asked is not None:
+        decision = decide(asked, access, caller.claims, caller.address, int(time.time()))
+        if decision.missing:
+            missing = ",".join(decision.missing)
+            log.info("report_only", user=caller.user.id, of=what, missing=missing)

@@ -65,7 +65,7 @@ def require_fresh_mfa(view: OrganizationView, caller: Caller, needed: int, now: 
     asked = Requirement(
         frozenset({"mfa"}),
         FRESH,
-        device=view.requirement.device,
+        device=view.stored.device,
         providers=view.requirement.providers,
     )
     decision = decide(asked, Access(view.role, needed), caller.claims, caller.address, now)

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 
 class Terms(TypedDict, total=False):
-    """What may be said with it: how recent a login must be (seconds), and if by device will do."""
+    """What may be said with it: how recent a login must be (seconds), if by device will do, and if
+    it is only reported who lacks it.
+    """
 
     max_age: int | None
     device: bool
+    report_only: bool
 
 
 def enabled(before: Requirement, **terms: Unpack[Terms]) -> Requirement:
@@ -41,7 +44,7 @@ def disabled(before: Requirement) -> Requirement:
     amr = tuple(value for value in before.amr if value != "mfa")
     if amr:
         return replace(before, amr=amr)
-    return replace(before, amr=(), max_age=None, device=False)
+    return replace(before, amr=(), max_age=None, device=False, report_only=False)
 
 
 def in_words(asked: Requirement) -> str:
@@ -55,6 +58,8 @@ def in_words(asked: Requirement) -> str:
         said.append(f"from {', '.join(asked.networks) or 'nowhere'}")
     if asked.device:
         said.append("also by device code")
+    if asked.report_only:
+        said.append("but whoever lacks it is let in, which is only reported")
     return ", ".join(said)
 
 

@@ -31,7 +31,9 @@ class ProjectView:
     """Their role in the organization that owns it."""
     grants: Grants
     requirement: Requirement
-    """The organization's and the project's."""
+    """The organization's and the project's, as far as it is held against a login."""
+    reported: Requirement | None
+    """All that they ask for, where some of it is only reported."""
     exempt: bool
     """Whether they are a service user of the organization that need not meet it."""
 
@@ -69,7 +71,7 @@ def project_for(connection: Connection, project_id: str, user_id: str) -> Projec
         owner,
         read.ROLES[member] if member else NO_ROLE,
         projects.grants(connection, project.id, user_id),
-        read.joined(required.values(), providers),
+        *read.terms(required.values(), providers),
         service_users.is_exempt(connection, owner.id, user_id),
     )
 
@@ -105,6 +107,6 @@ def _is_known(
 ) -> bool:
     required = view.requirement
     if own is not None:
-        required = join((required, read.requirement(own, required.providers)))
+        required = join((required, read.requirement(own.held, required.providers)))
     access = Access(view.role_on(environment_type), VIEWER)
     return decide(required, access, caller.claims, caller.address, now).outcome != NO_ACCESS

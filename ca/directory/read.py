@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ca.directory.model import PROJECT_SCOPE
 from ca.store import directory
@@ -22,12 +22,17 @@ ROLES = {"owner": OWNER, "admin": ADMIN, "contributor": CONTRIBUTOR, "viewer": V
 
 @dataclass(frozen=True)
 class OrganizationView:
-    """An organization as one person reaches it."""
+    """An organization as one person reaches it.
+
+    `stored` is what it asks of logins, `requirement` what of it is held against one, `reported` all
+    of it where some is only reported.
+    """
 
     organization: Organization
     role: int
     stored: directory.Requirement
     requirement: Requirement
+    reported: Requirement | None
 
 
 def organization_for(
@@ -41,7 +46,10 @@ def organization_for(
     stored = directory.requirement(connection, organization.id)
     providers = directory.providers(connection, [organization.id])[organization.id]
     return OrganizationView(
-        organization, ROLES[role] if role else NO_ROLE, stored, requirement(stored, providers)
+        organization,
+        ROLES[role] if role else NO_ROLE,
+        stored,
+        *terms([stored], providers),
     )
 
 
@@ -56,10 +64,25 @@ def requirement(stored: directory.Requirement, providers: frozenset[str]) -> Req
     )
 
 
-def joined(parts: Iterable[directory.Requirement], providers: frozenset[str]) -> Requirement:
-    """The strictest of what organization, project and service require."""
+def _joined(parts: Iterable[directory.Requirement], providers: frozenset[str]) -> Requirement:
     own = Requirement(providers=providers)  # it asks nothing, but tells whose providers count
     return policy.join((own, *(requirement(part, providers) for part in parts)))
+
+
+class Terms(NamedTuple):
+    """What is held against a login; and all that is asked for, if some of it is only reported."""
+
+    held: Requirement
+    reported: Requirement | None
+
+
+def terms(parts: Iterable[directory.Requirement], providers: frozenset[str]) -> Terms:
+    """The strictest of what organization, project and service ask for."""
+    every = tuple(parts)
+    return Terms(
+        _joined((part.held for part in every), providers),
+        _joined(every, providers) if any(part.report_only for part in every) else None,
+    )
 
 
 def role_on(environment_type: str, roles: Iterable[tuple[str, str]]) -> int:

@@ -34,13 +34,16 @@ def problems(requirement: Requirement, providers: frozenset[str]) -> Iterator[tu
         yield "max_age", "needs an amr beside it, so that there is something to prove again"
     if requirement.device and not requirement.amr:
         yield "device", "says nothing without an amr"
+    if requirement.report_only and not requirement.amr:
+        yield "report_only", "says nothing without an amr: networks are always held"
     for network in requirement.networks or ():
         if not _is_network(network):
             yield "networks", f"{network!a} is not a network such as 192.0.2.0/24"
 
 
 def weakens(before: Requirement, after: Requirement) -> bool:
-    """Whether some login that `before` refuses would meet `after`."""
+    """Whether some login that `before` keeps out would not be kept out by `after`."""
+    before, after = before.held, after.held
     if set(before.amr) - set(after.amr) or (before.amr and after.device and not before.device):
         return True
     if before.max_age is not None and (after.max_age is None or after.max_age > before.max_age):

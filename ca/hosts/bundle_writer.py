@@ -24,12 +24,14 @@ from sshd_hook.bundle import (
     MAX_HEADER,
     PRIME,
     PURPOSE,
+    REPORTS,
     ROLES,
     SERVICES,
     BundleError,
     check_terms,
     crc_of,
     hash_of,
+    reported_key,
     role_key,
     user_key,
 )
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sshd_hook.bundle import ServiceRecord
+    from sshd_hook.policy import Requirement
 
 MAX_ITEM = 8192  # bytes
 LOAD = 4  # items in a bucket, on average
@@ -70,9 +73,10 @@ class BundleContent:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A bundle but for its version and its layout."""
+    """A bundle but for its version and its layout. `names` are those of its services."""
 
     host_id: str
+    names: tuple[str, ...]
     authorities: tuple[bytes, ...]
     strictest: int
     services: list[Item]
@@ -115,6 +119,7 @@ def encode(content: BundleContent) -> Encoded:
     """
     return Encoded(
         content.host_id,
+        tuple(record.name for record in content.services),
         content.authorities,
         min((record.max_offline for record in content.services), default=MAX_OFFLINE),
         _service_items(content.services, len(content.access_lists)),
@@ -209,7 +214,8 @@ def _service_items(services: Sequence[ServiceRecord], lists: int) -> list[Item]:
     values: dict[object, bytes] = {}
     for record in services:
         # Most services of a project have the very same terms.
-        terms = record.access_list, record.max_offline, record.requirement, record.forwards
+        held, reported = record.requirement, record.reported
+        terms = record.access_list, record.max_offline, held, reported, record.forwards
         if terms not in values:
             values[terms] = string(_write_terms(record, lists))
         key, written = _service_key(record.name)
@@ -217,6 +223,9 @@ def _service_items(services: Sequence[ServiceRecord], lists: int) -> list[Item]:
         if len(item) > MAX_ITEM:
             raise BundleError(f"{record.name} has too many networks, providers or forwards")
         items.append((key, item))
+        if reported is not None:
+            reported_as = reported_key(record.name)
+            items.append((reported_as, string(reported_as) + string(_write_reported(reported))))
     if len(dict(items)) < len(items):
         raise BundleError("two services have one name")
     return items
@@ -240,6 +249,7 @@ def _write_terms(record: ServiceRecord, lists: int) -> bytes:
     requirement = record.requirement
     networks = requirement.networks
     flags = (DEVICE if requirement.device else 0) | (0 if networks is None else INSIDE)
+    flags |= 0 if record.reported is None else REPORTS
     return b"".join(
         (
             u32(record.access_list),
@@ -252,6 +262,12 @@ def _write_terms(record: ServiceRecord, lists: int) -> bytes:
             _text(record.forwards),
         )
     )
+
+
+def _write_reported(asked: Requirement) -> bytes:
+    """What is only reported: the networks are always held, so they are not in it."""
+    flags = DEVICE if asked.device else 0
+    return _text(in_order(asked.amr)) + u32(asked.max_age or 0) + bytes((flags,))
 
 
 def _text(words: Iterable[str]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ca.directory import read
@@ -12,9 +13,9 @@ from sshd_hook.bundle import ServiceRecord
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from ca.directory.read import Terms
     from ca.store.directory import Requirement
     from ca.store.hosts import Host, Services
-    from sshd_hook import policy
 
 
 def content_of(connection: Connection, host: Host, authorities: tuple[bytes, ...]) -> BundleContent:
@@ -23,7 +24,7 @@ def content_of(connection: Connection, host: Host, authorities: tuple[bytes, ...
     The transaction must see one moment, so that the version is that of everything else in it.
     """
     found = hosts.services_on(connection, host.name)
-    required = _Requirements(connection, found)
+    required = _Requirements(connection, found, all_reported=host.report_only)
     lists = _AccessLists(
         hosts.access_on(connection, host.name), service_users.exempt_on(connection, host.name)
     )
@@ -39,37 +40,47 @@ def content_of(connection: Connection, host: Host, authorities: tuple[bytes, ...
 def _records(
     services: Services, required: _Requirements, lists: _AccessLists
 ) -> list[ServiceRecord]:
-    requirement = required.of(services)
+    held, reported = required.of(services)
     access_list = lists.number(services.project, services.environment_type)
     return [
         ServiceRecord(
             name,
-            requirement,
+            held,
             max_offline=services.max_offline,
             access_list=access_list,
             forwards=services.forwards,
+            reported=reported,
         )
         for name in services.names
     ]
 
 
 class _Requirements:
-    """What is required of each service, joined once for all that it is required of."""
+    """What is required of each service, joined once for all that it is required of.
 
-    def __init__(self, connection: Connection, services: list[Services]) -> None:
+    With `all_reported`, nothing is held against anybody but the networks.
+    """
+
+    def __init__(
+        self, connection: Connection, services: list[Services], *, all_reported: bool
+    ) -> None:
         subjects = {subject for alike in services for subject in alike.subjects}
-        self._required = hosts.requirements_of(connection, subjects)
+        required = hosts.requirements_of(connection, subjects)
+        self._required = {
+            subject: replace(part, report_only=part.report_only or all_reported)
+            for subject, part in required.items()
+        }
         organizations = {alike.organization for alike in services}
         self._providers = directory.providers(connection, organizations)
-        self._joined: dict[tuple[str, ...], policy.Requirement] = {}
+        self._joined: dict[tuple[str, ...], Terms] = {}
 
-    def of(self, services: Services) -> policy.Requirement:
+    def of(self, services: Services) -> Terms:
         """The strictest of its organization's, its project's and its own."""
         asking = [subject for subject in services.subjects if subject in self._required]
         key = (services.organization, *asking)
         if key not in self._joined:
             parts: list[Requirement] = [self._required[subject] for subject in asking]
-            self._joined[key] = read.joined(parts, self._providers[services.organization])
+            self._joined[key] = read.terms(parts, self._providers[services.organization])
         return self._joined[key]
 
 

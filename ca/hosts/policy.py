@@ -127,7 +127,7 @@ class Policies:
             built=Built(version, hashlib.sha256(data).hexdigest(), encoded.digest()),
             bundle=b64encode(data).decode(),
             signature=sign_file(self._keys.bundle, bundle.NAMESPACE, data),
-            services=tuple(key.decode() for key, _item in encoded.services),
+            services=encoded.names,
         )
         self._keep(host, policy)
         return policy

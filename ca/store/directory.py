@@ -34,17 +34,27 @@ class Organization:
 
 @dataclass(frozen=True)
 class Requirement:
-    """A requirement as an administrator made it, for one organization, project or service."""
+    """A requirement as an administrator made it, for one organization, project or service.
+
+    What is `report_only` is held against nobody, but for the networks: it is only told who lacks
+    it.
+    """
 
     amr: tuple[str, ...] = ()
     max_age: int | None = None  # seconds
     networks: tuple[str, ...] | None = None  # None for any
     device: bool = False
+    report_only: bool = False
 
     @property
     def asks_nothing(self) -> bool:
         """Whether it is as good as none."""
         return not self.amr and self.networks is None
+
+    @property
+    def held(self) -> Requirement:
+        """What of it is held against a login."""
+        return Requirement(networks=self.networks) if self.report_only else self
 
     def attributes(self) -> Attributes:
         """As an item of the directory has it."""
@@ -53,6 +63,7 @@ class Requirement:
             "max_age": self.max_age,
             "networks": None if self.networks is None else list(self.networks),
             "device": self.device,
+            "report_only": self.report_only,
         }
 
 
@@ -157,14 +168,19 @@ def providers(connection: Connection, organization_ids: Iterable[str]) -> dict[s
 
 # --- requirements ---------------------------------------------------------------------------
 
+REQUIREMENT_COLUMNS = (
+    tables.requirements.c.amr,
+    tables.requirements.c.max_age,
+    tables.requirements.c.networks,
+    tables.requirements.c.device,
+    tables.requirements.c.report_only,
+)
+
 
 def requirement(connection: Connection, subject: str) -> Requirement:
     """What is required on `subject`, an organization's or project's id or a service's name."""
-    columns = tables.requirements.c
     row = connection.execute(
-        select(columns.amr, columns.max_age, columns.networks, columns.device).where(
-            columns.subject == subject
-        )
+        select(*REQUIREMENT_COLUMNS).where(tables.requirements.c.subject == subject)
     ).one_or_none()
     return Requirement() if row is None else requirement_of(*row)
 
@@ -183,9 +199,11 @@ def requirement_of(
     max_age: int | None,
     networks: list[str] | None,
     device: bool,  # noqa: FBT001 -- the columns of a row
+    report_only: bool,  # noqa: FBT001
 ) -> Requirement:
-    """The requirement in a row."""
-    return Requirement(tuple(amr), max_age, None if networks is None else tuple(networks), device)
+    """The requirement in a row of `REQUIREMENT_COLUMNS`."""
+    inside = None if networks is None else tuple(networks)
+    return Requirement(tuple(amr), max_age, inside, device, report_only)
 
 
 def requiring_mfa(connection: Connection, user_id: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, Text, cast, delete, func, insert, select, update
 
 from ca.store import tables
-from ca.store.directory import requirement_of
+from ca.store.directory import REQUIREMENT_COLUMNS, requirement_of
 from ca.store.tables import hosts, join_tokens
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ class Built:
 
 @dataclass(frozen=True)
 class Host:
-    """A machine with sshd. `joined_at` is None until it has joined; `names` are its own."""
+    """A machine with sshd. `joined_at` is None until it has joined; `names` are its own.
+
+    One that is `report_only` holds no requirement against anybody, but for the networks.
+    """
 
     id: str
     name: str
@@ -47,6 +50,7 @@ class Host:
     """The version and digest of the bundle that it said it has put in place."""
     built: Built = Built()
     """The bundle that was made for it last."""
+    report_only: bool = False
 
 
 _COLUMNS = (
@@ -60,13 +64,23 @@ _COLUMNS = (
     hosts.c.built_version,
     hosts.c.built_digest,
     hosts.c.built_content,
+    hosts.c.report_only,
 )
 
 
 def _host(row: Row[*tuple[Any, ...]]) -> Host:
     acknowledged = (row.acknowledged_version, row.acknowledged_digest)
     built = Built(row.built_version, row.built_digest, row.built_content)
-    return Host(row.id, row.name, tuple(row.names), row.joined_at, row.seen_at, acknowledged, built)
+    return Host(
+        row.id,
+        row.name,
+        tuple(row.names),
+        row.joined_at,
+        row.seen_at,
+        acknowledged,
+        built,
+        row.report_only,
+    )
 
 
 def all_hosts(connection: Connection) -> list[Host]:
@@ -267,9 +281,9 @@ def requirements_of(connection: Connection, subjects: Iterable[str]) -> dict[str
     found = {}
     for start in range(0, len(wanted), AT_ONCE):
         rows = connection.execute(
-            select(
-                columns.subject, columns.amr, columns.max_age, columns.networks, columns.device
-            ).where(columns.subject.in_(wanted[start : start + AT_ONCE]))
+            select(columns.subject, *REQUIREMENT_COLUMNS).where(
+                columns.subject.in_(wanted[start : start + AT_ONCE])
+            )
         )
         found.update({row[0]: requirement_of(*row[1:]) for row in rows})
     return found

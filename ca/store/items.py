@@ -146,17 +146,21 @@ KINDS = {
     "host": Kind(
         tables.hosts,
         ("name",),
+        ("report_only",),
         new=lambda key: {"id": str(uuid.uuid4()), "names": list(key)},
     ),
     "service": Kind(tables.services, ("name",), ("host", "forwards"), new=_place),
     "access": Kind(tables.project_access, ("project_id", "user_id", "scope"), ("role",)),
     "requirement": Kind(
-        tables.requirements, ("subject",), ("amr", "max_age", "networks", "device")
+        tables.requirements,
+        ("subject",),
+        ("amr", "max_age", "networks", "device", "report_only"),
     ),
 }
 
 
 NAMED = ("user_id", "organization_id")
+"""Columns with an id, in whose place items have a name."""
 
 
 class Items:

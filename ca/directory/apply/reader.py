@@ -32,7 +32,8 @@ class Reader:
         for name, section in top.sections("users"):
             self._user(name, section)
         for name, section in top.sections("hosts"):
-            self._add(section, "host", (name,), grammar.HOST, {})
+            reports: Attributes = {"report_only": section.boolean("report_only", default=False)}
+            self._add(section, "host", (name,), grammar.HOST, reports)
             section.finish()
         for name, section in top.sections("organizations"):
             self._organization(name, section)
@@ -175,6 +176,7 @@ class Reader:
             max_age=section.integer("max_age", requirements.MIN_AGE, requirements.MAX_AGE),
             networks=None if networks is None else tuple(networks),
             device=section.boolean("device", default=False),
+            report_only=section.boolean("report_only", default=False),
         )
         section.finish()
         providers = frozenset(self._providers.get(organization, ()))

@@ -23,6 +23,7 @@ from ca.store.tables.directory import (
 from ca.store.tables.hosts import (
     hosts,
     join_tokens,
+    open_connections,
 )
 from ca.store.tables.people import (
     attempts,
@@ -42,6 +43,7 @@ from ca.store.tables.people import (
 from ca.store.tables.records import (
     audit_records,
     certificates,
+    decisions,
     serial_epochs,
 )
 from ca.store.tables.revocation import (
@@ -68,6 +70,7 @@ __all__ = [
     "authorization_codes",
     "browser_sessions",
     "certificates",
+    "decisions",
     "device_codes",
     "directory_version",
     "environments",
@@ -82,6 +85,7 @@ __all__ = [
     "metadata",
     "new_services",
     "oidc_clients",
+    "open_connections",
     "organizations",
     "passwords",
     "project_access",

@@ -11,6 +11,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Table,
+    false,
 )
 
 from ca.store.tables.base import HASH, ID, metadata
@@ -100,6 +101,7 @@ new_services = Table(
 )
 
 # `subject` is an organization's id, a project's id or a service's name; no row asks for nothing.
+# What is only reported is held against nobody.
 requirements = Table(
     "requirements",
     metadata,
@@ -108,6 +110,7 @@ requirements = Table(
     Column("max_age", Integer),
     Column("networks", JSON(none_as_null=True)),  # NULL for any
     Column("device", Boolean, nullable=False),
+    Column("report_only", Boolean, nullable=False, server_default=false()),
 )
 
 # `scope` is "project" or an environment type.

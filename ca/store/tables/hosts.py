@@ -1,11 +1,24 @@
 """The SSH hosts, and how they join."""
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, LargeBinary, String, Table
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    false,
+)
 
 from ca.store.tables.base import HASH, ID, metadata
 
 # A host is in the directory before it joins: until then it has no token and no key. `names` are
-# those that its host certificates hold, `name` among them.
+# those that its host certificates hold, `name` among them. One that is `report_only` holds no
+# requirement against anybody.
 hosts = Table(
     "hosts",
     metadata,
@@ -21,6 +34,19 @@ hosts = Table(
     Column("built_version", BigInteger, nullable=False, server_default="0"),
     Column("built_digest", HASH, nullable=False, server_default=""),
     Column("built_content", HASH, nullable=False, server_default=""),
+    Column("report_only", Boolean, nullable=False, server_default=false()),
+    Column("connections_at", BigInteger),  # when it last said which are open
+)
+
+# How many connections are open on a host to a service (without an instance), by certificates of
+# the session that has this handle: as the host said last.
+open_connections = Table(
+    "open_connections",
+    metadata,
+    Column("host_id", ID, ForeignKey("hosts.id", ondelete="CASCADE"), primary_key=True),
+    Column("service", String(128), primary_key=True),
+    Column("session", ID, primary_key=True),
+    Column("connections", Integer, nullable=False),
 )
 
 join_tokens = Table(
