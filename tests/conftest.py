@@ -27,6 +27,7 @@ pytest_plugins = [
     "tests.hook_host",
     "tests.machines",
     "tests.hosts",
+    "tests.agents",
     "tests.web",
     "tests.host_client",
     "tests.operating",
