@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text, text
 
-from ca.store.tables.base import ID, metadata
+from ca.store.tables.base import HASH, ID, metadata
 
 # Upper half of every serial that one node issues in one run; never given twice.
 serial_epochs = Table(
@@ -45,4 +45,26 @@ certificates = Table(
         sqlite_where=text("outcome IS NULL"),
         postgresql_where=text("outcome IS NULL"),
     ),
+)
+
+# What hosts decided, as they say: `at` is by their clock, `fingerprint` the same for what is told
+# twice. A host that is none any more keeps its name here.
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("fingerprint", HASH, nullable=False, unique=True),
+    Column("received_at", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("host", String(64), nullable=False),
+    Column("connection", String(64), nullable=False),
+    Column("code", String(32), nullable=False),
+    Column("service", String(128), nullable=False),
+    Column("user_id", ID, nullable=False),
+    Column("serial", String(20), nullable=False),
+    Column("session", ID, nullable=False),  # its handle
+    Column("detail", String(200), nullable=False),
+    Index(None, "host", "id"),
+    Index(None, "user_id", "id"),
+    Index(None, "received_at"),
 )
