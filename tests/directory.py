@@ -21,8 +21,9 @@ from ca.directory.apply.document import Document
 from ca.directory.apply.execute import apply
 from ca.identity.proofs import Proof
 from ca.oauth.tokens import issue_access_token
-from ca.store import directory, people, sessions
+from ca.store import applied, directory, people, sessions
 from ca.store.engine import reading, writing
+from ca.store.items import Items
 from ca.store.sessions import GrantSession
 from ca.store.tables import audit_records
 from tests.web import ISSUER
@@ -42,7 +43,14 @@ ADDRESS = "192.0.2.7"
 
 
 def apply_text(engine: Engine, text: str) -> list[Change]:
-    return apply(engine, Document(text, "acme.toml"), "operator test")
+    return apply(engine, Document(text, "acme.toml"), "operator test").changes
+
+
+def apply_over_all(engine: Engine, text: str) -> None:
+    """Make the directory equal to `text`, whoever made what is in it."""
+    with writing(engine) as connection:
+        applied.put(connection, Items(connection).read())
+    apply_text(engine, text)
 
 
 def version(engine: Engine) -> int:

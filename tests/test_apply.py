@@ -249,8 +249,10 @@ def test_a_provider_that_moves_must_be_tested_again(
     with writing(services.engine) as connection:
         sso.put_client(connection, known)
     text = CLIENT.replace(before, after)
-    planned = preview(services.engine, Document(text, "acme.toml"))
-    assert [str(change).split("  ")[0] for change in planned] == ["~ client acme"]
+    planned = preview(services.engine, Document(text, "acme.toml")).changes
+    (shown,) = map(str, planned)
+    assert shown.startswith("~ client acme  ")
+    assert ("client_id " in shown) is (before == '"amrgate"')
 
     assert apply_text(services.engine, text) == planned
 
@@ -289,7 +291,7 @@ def test_the_operator_gives_a_provider_its_secret(tmp_path: Path) -> None:
 
 
 def test_a_preview_changes_nothing(services: Services) -> None:
-    changes = preview(services.engine, Document(ACME, "acme.toml"))
+    changes = preview(services.engine, Document(ACME, "acme.toml")).changes
 
     assert changes
     assert stored(services.engine) == {}

@@ -14,7 +14,7 @@ from ca.directory import model
 from ca.store import hosts
 from ca.store.engine import reading, writing
 from tests.databases import new_sqlite
-from tests.directory import ACME, SERVICE, Api, apply_text, log_in, records, version
+from tests.directory import ACME, SERVICE, Api, apply_over_all, apply_text, log_in, records, version
 from tests.documents import ROOT, commands
 from tests.web import new_services
 
@@ -72,7 +72,7 @@ forwards = ["127.0.0.1:5432"]
 
 @pytest.fixture(scope="module")
 def ca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """On SQLite, and one for all tests: `apply` makes the directory what it was."""
+    """On SQLite, and one for all tests, each of which begins with the same directory."""
     folder = tmp_path_factory.mktemp("ca")
     with new_services(new_sqlite(folder), folder) as services:
         yield services
@@ -80,7 +80,7 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 @pytest.fixture
 def shop(ca: Services) -> Services:
-    apply_text(ca.engine, SHOP)
+    apply_over_all(ca.engine, SHOP)
     return ca
 
 

@@ -156,7 +156,7 @@ def test_where_single_sign_on_is_required_nothing_else_opens(
         assert answer.json()["amr"] == ["sso:acme"]
     assert log_in(acme, "alice", "sso:acme").get("/organizations/acme").status_code == 200
     # The operator's file lifts it when the provider is broken: see docs/sso.md.
-    apply_text(acme.engine, ACME + EVIL)
+    apply_text(acme.engine, f"{ACME}{EVIL}[organizations.acme.requirement]\n")
     assert before.get("/organizations/acme").status_code == 200
     assert ("requirement:remove", "operator test", "organization acme") in records(acme.engine)
 

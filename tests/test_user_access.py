@@ -11,7 +11,7 @@ from ca.api import references
 from ca.store import hosts
 from ca.store.engine import reading
 from tests.databases import new_sqlite
-from tests.directory import ACME, Api, apply_text, log_in, records, version
+from tests.directory import ACME, Api, apply_over_all, apply_text, log_in, records, version
 from tests.web import new_services
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ TEAM = (
 
 @pytest.fixture(scope="module")
 def ca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """One for all tests: `apply` makes the directory what it was."""
+    """One for all tests, each of which begins with the same directory."""
     folder = tmp_path_factory.mktemp("ca")
     with new_services(new_sqlite(folder), folder) as services:
         yield services
@@ -40,7 +40,7 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 @pytest.fixture
 def team(ca: Services) -> Services:
-    apply_text(ca.engine, TEAM)
+    apply_over_all(ca.engine, TEAM)
     return ca
 
 

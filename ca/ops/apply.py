@@ -5,16 +5,18 @@ from pathlib import Path
 import click
 
 from ca import settings
-from ca.directory.apply.diff import Change, summary
+from ca.directory.apply.diff import summary
 from ca.directory.apply.document import Document
 from ca.directory.apply.execute import apply as carry_out
 from ca.directory.apply.execute import preview
+from ca.directory.apply.plan import Plan
 from ca.directory.service_users import announce
 from ca.errors import InvalidRequest
 from ca.ops.database import open_database, operator
 from ca.ops.options import data_option
 
 COLORS = {"+": "green", "-": "red", "~": "yellow"}
+MOST_SHOWN = 10  # of what is left alone
 
 
 @click.command()
@@ -22,10 +24,10 @@ COLORS = {"+": "green", "-": "red", "~": "yellow"}
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @data_option
 def apply(file: Path, data: Path, *, dry_run: bool) -> None:
-    """Make organizations, people, projects, services and requirements equal to FILE.
+    """Make organizations, people, projects, services and requirements what FILE says.
 
-    All of it happens at once, or nothing does. What is not in FILE is removed: look at it with
-    --dry-run first.
+    All of it happens at once, or nothing does. What an earlier file spoke of and FILE does not is
+    removed: look at it with --dry-run first. What no file spoke of is left alone.
 
     Example: amrgate-ca apply acme.toml --dry-run
     """
@@ -38,13 +40,24 @@ def apply(file: Path, data: Path, *, dry_run: bool) -> None:
         if dry_run:
             show(preview(engine, document), ("to add", "to change", "to remove"))
         else:
-            changes = carry_out(engine, document, operator())
-            announce(engine, settings.read(data), operator(), changes)
-            show(changes, ("added", "changed", "removed"))
+            done = carry_out(engine, document, operator())
+            announce(engine, settings.read(data), operator(), done.changes)
+            show(done, ("added", "changed", "removed"))
 
 
-def show(changes: list[Change], words: tuple[str, str, str]) -> None:
-    """Print each change, and how many there are."""
-    for change in changes:
+def show(what: Plan, words: tuple[str, str, str]) -> None:
+    """Print each change, how many there are, and what is left alone."""
+    for change in what.changes:
         click.secho(str(change), fg=COLORS[change.sign])
-    click.echo(f"{summary(changes, words)}." if changes else "Nothing to change.")
+    for slug in what.untried:
+        click.secho(
+            f'sso:{slug} is required, and no owner or admin has logged in with "{slug}" yet: if it'
+            " does not work, nobody gets in until it is required no more.",
+            fg="yellow",
+        )
+    if what.left:
+        shown = ", ".join(str(item) for item in what.left[:MOST_SHOWN])
+        rest = len(what.left) - MOST_SHOWN
+        more = f" and {rest} more" if rest > 0 else ""
+        click.echo(f"Left alone, because no file has named them: {shown}{more}.")
+    click.echo(f"{summary(what.changes, words)}." if what.changes else "Nothing to change.")

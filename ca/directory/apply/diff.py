@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ca.store.items import KINDS, Attributes, Directory, Item
+from ca.store.items import KINDS, NAMED, Attributes, Directory, Item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,4 +64,5 @@ def _shown(value: object) -> str:
 
 
 def _plain(name: str) -> str:
-    return name.removesuffix("_id")
+    # An item speaks of it by its name, not by its id.
+    return name.removesuffix("_id") if name in NAMED else name

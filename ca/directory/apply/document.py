@@ -46,6 +46,8 @@ class Document:
         if problems:
             raise self.invalid(problems)
         self.directory = reader.directory
+        self.spoken_of = frozenset(reader.directory) | reader.absent
+        """What the file says is there, and the requirements of which it says that there are none."""
         self._paths = reader.paths
 
     def path_of(self, item: Item) -> Path:

@@ -9,38 +9,36 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import IntegrityError
 
 from ca import audit
-from ca.directory.apply.diff import Change, difference
-from ca.directory.apply.section import Problem
+from ca.directory.apply.plan import Plan, plan
 from ca.directory.governed import governed
 from ca.errors import Conflict
-from ca.store import directory, people, revocations, sso
+from ca.store import applied, directory, people, revocations, sso
 from ca.store.engine import reading, writing
-from ca.store.items import KINDS, Item, Items
+from ca.store.items import KINDS, Items
 from ca.store.revocations import Cause
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sqlalchemy import Connection, Engine
 
+    from ca.directory.apply.diff import Change
     from ca.directory.apply.document import Document
 
 EVENTS = {"+": "add", "-": "remove", "~": "change"}
 MAX_SUBJECT = 128  # characters of an audit record's subject
 
 
-def preview(engine: Engine, document: Document) -> list[Change]:
-    """What `apply` would change now.
+def preview(engine: Engine, document: Document) -> Plan:
+    """What `apply` would do now.
 
     Raises:
         InvalidFile: the database refuses something in it.
     """
     with reading(engine) as connection:
-        return _plan(connection, document, Items(connection))
+        return plan(connection, document, Items(connection))
 
 
-def apply(engine: Engine, document: Document, actor: str) -> list[Change]:
-    """Make the directory equal to `document`, in one transaction; return what was changed.
+def apply(engine: Engine, document: Document, actor: str) -> Plan:
+    """Make the directory what `document` says, in one transaction; return what was done.
 
     Raises:
         InvalidFile: the database refuses something in it; nothing was changed.
@@ -50,59 +48,16 @@ def apply(engine: Engine, document: Document, actor: str) -> list[Change]:
         with writing(engine) as connection:
             directory.lock(connection)
             items = Items(connection)
-            changes = _plan(connection, document, items)
-            _revoke(connection, changes, actor, int(time.time()))
-            carry_out(connection, items, changes, actor)
-            return changes
+            done = plan(connection, document, items)
+            _revoke(connection, done.changes, actor, int(time.time()))
+            carry_out(connection, items, done.changes, actor)
+            applied.put(connection, document.spoken_of)
+            return done
     except IntegrityError as error:
         raise Conflict(
             "Two things would have the same name or address for a moment, such as when people"
             " swap their e-mail addresses: apply it in two steps. Nothing was changed."
         ) from error
-
-
-def _plan(connection: Connection, document: Document, items: Items) -> list[Change]:
-    before = items.read()
-    # A provider of which the file says no more than that it is there is asked as the API says.
-    kept = {
-        item: attributes
-        for item, attributes in before.items()
-        if item.kind == "client" and Item("provider", item.key) in document.directory
-    }
-    changes = difference(before, kept | document.directory)
-    problems = list(_problems(connection, document, changes))
-    if problems:
-        raise document.invalid(problems)
-    return changes
-
-
-def _problems(
-    connection: Connection, document: Document, changes: list[Change]
-) -> Iterator[Problem]:
-    """What only the database knows to be wrong."""
-    used = directory.used_slugs(connection)
-    for change in changes:
-        if change.item.kind == "provider" and change.after and change.item.key[0] in used:
-            # A requirement or a certificate of the old one may still be about.
-            yield Problem(
-                document.path_of(change.item),
-                "a provider had this slug before, and slugs are never used again: take another",
-            )
-        if change.item.kind == "user" and _is_somebody_else(connection, change):
-            yield Problem(
-                document.path_of(change.item),
-                "somebody has this name who proved another e-mail address, perhaps by an"
-                " invitation: if it is the same person, write theirs; if not, choose another name",
-            )
-
-
-def _is_somebody_else(connection: Connection, change: Change) -> bool:
-    # Whoever is invited chooses a name. It may be that of a newcomer whom the operator is about
-    # to give roles.
-    if change.before is None or change.after is None:
-        return False
-    moved = change.before["email"] != change.after["email"]
-    return moved and people.has_proved_address(connection, change.item.key[0])
 
 
 def carry_out(connection: Connection, items: Items, changes: list[Change], actor: str) -> None:

@@ -19,11 +19,12 @@ _ANYTHING = Form(lambda _text: True, "a text")
 
 
 class Reader:
-    """What was read so far: the items, and where each of them stands."""
+    """What was read so far: the items, where each of them stands, and what is not to be there."""
 
     def __init__(self) -> None:
         self.directory: Directory = {}
         self.paths: dict[Item, Path] = {}
+        self.absent: set[Item] = set()
         self._emails: set[str] = set()
         self._providers: dict[str, set[str]] = {}  # slugs by organization
 
@@ -182,8 +183,11 @@ class Reader:
         providers = frozenset(self._providers.get(organization, ()))
         for field, message in requirements.problems(requirement, providers):
             section.note(message, field)
-        if not requirement.asks_nothing:
-            self._put(Item("requirement", (kind, name)), requirement.attributes(), section)
+        item = Item("requirement", (kind, name))
+        if requirement.asks_nothing:
+            self.absent.add(item)
+        else:
+            self._put(item, requirement.attributes(), section)
 
     def _check_known(self, kind: str, name: str, section: Section, *steps: str) -> None:
         if Item(kind, (name,)) not in self.directory:
