@@ -82,6 +82,7 @@ RULES = {
     "POST /hosts/enroll": ANYBODY,
     "GET /hosts/{host_id}/policy": HOST,
     "POST /hosts/{host_id}/acknowledgement": HOST,
+    "POST /hosts/{host_id}/decisions": HOST,
     # People.
     "GET /me": LOGGED_IN,
     "GET /users/me": LOGGED_IN,

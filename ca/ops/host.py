@@ -12,6 +12,7 @@ from ca.directory.apply import grammar
 from ca.errors import InvalidRequest, NotFound
 from ca.hosts import join
 from ca.ops.database import open_database, operator
+from ca.ops.decisions import decisions
 from ca.ops.options import data_option
 from ca.store import hosts
 from ca.store.engine import reading
@@ -28,6 +29,9 @@ def host() -> None:
 
     Example: amrgate-ca host token ssh.acme.example
     """
+
+
+host.add_command(decisions)
 
 
 @host.command()

@@ -11,7 +11,7 @@ import threading
 import time
 
 from sshd_hook import accounts, paths, service, verdict
-from sshd_hook.agent import apply, connections, host, keygen, poll, sweep
+from sshd_hook.agent import apply, connections, decisions, host, keygen, poll, sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,6 +85,10 @@ class Agent:
             self._acknowledge()
         return verified.bundle is not None or self._have != had
 
+    def courier(self) -> decisions.Courier:
+        """Who takes this host's decisions to its CA."""
+        return decisions.Courier(self._host, self._ca)
+
     def _acknowledge(self) -> None:
         try:
             self._ca.acknowledge(self._host, self._installed.version, self._installed.digest)
@@ -106,6 +110,7 @@ def main() -> None:
             apply.make_homes(apply.load_accounts().live)
         threading.Thread(target=_sweep_for_ever, daemon=True).start()
         threading.Thread(target=_end_for_ever, args=(agent.changed,), daemon=True).start()
+        threading.Thread(target=agent.courier().run, daemon=True).start()
         service.Notifier().ready()
         agent.run()
 

@@ -23,10 +23,19 @@ TIMEOUT = 10  # seconds for anything else
 MAX_TRANSFER = 120  # seconds for a whole answer, however slowly it drips
 MAX_ANSWER = 128 * 1024 * 1024  # bytes; a policy for 10,000 services is a few megabytes
 CHUNK = 1024 * 1024
+REJECTED = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
 class CAError(Exception):
     """The CA cannot be reached, does not answer as it should, or refuses."""
+
+
+class RejectedError(CAError):
+    """The CA does not take what was sent, and would not take it another time."""
+
+
+class UnknownHostError(CAError):
+    """The CA does not know this host, or does not any more."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,17 @@ class CA:
         path = f"/hosts/{host.id}/acknowledgement"
         self._call("POST", path, {"version": version, "digest": digest}, token=host.token)
 
+    def report(self, host: Host, decisions: list[dict[str, int | str]]) -> None:
+        """Tell the CA what was decided here.
+
+        Raises:
+            RejectedError: it does not take them.
+            CAError: it was not told.
+        """
+        self._call(
+            "POST", f"/hosts/{host.id}/decisions", {"decisions": decisions}, token=host.token
+        )
+
     def _call(
         self,
         method: str,
@@ -156,7 +176,9 @@ class CA:
         finally:
             connection.close()
         if response.status not in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT):
-            raise CAError(f"{self._host} answered {response.status}: {_reason(answer)}")
+            kind = RejectedError if response.status in REJECTED else CAError
+            kind = UnknownHostError if response.status == HTTPStatus.UNAUTHORIZED else kind
+            raise kind(f"{self._host} answered {response.status}: {_reason(answer)}")
         return answer
 
     def _connect(self, timeout: float) -> http.client.HTTPConnection:
