@@ -42,6 +42,7 @@ ROUTES = (
     "ca.api.service_users",
     "ca.api.sso",
     "ca.api.hosts",
+    "ca.api.decisions",
     "ca.oauth.routes",
     "ca.console.routes",
     "ca.console.tokens",
