@@ -61,6 +61,22 @@ def content(**changes: Any) -> BundleContent:
 EXAMPLE = bundle_writer.write_with(content(), same_draws())
 
 
+REPORTED = ServiceRecord(
+    SERVICE,
+    Requirement(networks=("10.0.0.0/8",), providers=frozenset({"acme"})),
+    max_offline=DAY,
+    access_list=0,
+    reported=Requirement(
+        frozenset({"mfa", "sso:acme"}),
+        900,
+        ("10.0.0.0/8",),
+        device=True,
+        providers=frozenset({"acme"}),
+    ),
+)
+REPORTING = bundle_writer.write_with(content(services=(REPORTED,)), same_draws())
+
+
 def told(found: ServiceRecord | None) -> dict[str, Any] | None:
     """A service as plain data."""
     if found is None:
@@ -76,6 +92,14 @@ def told(found: ServiceRecord | None) -> dict[str, Any] | None:
         "providers": sorted(required.providers),
         "forwards": list(found.forwards),
     }
+
+
+def reported(found: ServiceRecord | None) -> dict[str, Any] | None:
+    """What is only reported of a service, as plain data."""
+    if found is None or found.reported is None:
+        return None
+    asked = found.reported
+    return {"amr": sorted(asked.amr), "max_age": asked.max_age, "device": asked.device}
 
 
 # --- a reader from docs/bundle-format.md alone ----------------------------------------------
@@ -173,6 +197,26 @@ class Other:
             "forwards": forwards.split(",") if forwards else [],
         }
 
+    def reported(self, name: str) -> dict[str, Any] | None:
+        """What a reader finds who knows of flag 4."""
+        service = self.tables["service"].get(name.encode())
+        if service is None:
+            return None
+        self.header, self.at = service, 8
+        self.text(), self.number(4)
+        value = self.tables["service"].get(b"reported/" + name.encode())
+        assert (value is not None) == bool(self.number(1) & 4)
+        if value is None:
+            return None
+        self.header, self.at = value, 0
+        amr, max_age, flags = self.text(), self.number(4), self.number(1)
+        assert self.at == len(value)
+        return {
+            "amr": sorted(amr.split(",")) if amr else [],
+            "max_age": max_age or None,
+            "device": bool(flags),
+        }
+
     def role(self, access_list: int, user_id: str) -> tuple[int, bool] | None:
         key = access_list.to_bytes(4, "big") + bytes.fromhex(user_id.replace("-", ""))
         value = self.tables["role"].get(key)
@@ -200,18 +244,20 @@ requirements = st.builds(
 names = words.map(lambda word: f"abcdefg123456-main--a{word}")
 services = st.lists(
     st.builds(
-        lambda name, requirement, offline, number, port: ServiceRecord(
+        lambda name, requirement, offline, number, port, asked: ServiceRecord(
             name,
             requirement,
             max_offline=offline,
             access_list=number,
             forwards=(f"db.internal:{port}",) if port else (),
+            reported=asked,
         ),
         names,
         requirements,
         st.integers(1, DAY),
         st.integers(0, 2),
         st.integers(0, 65535),
+        st.none() | requirements,
     ),
     max_size=40,
     unique_by=lambda service: service.name,
@@ -235,11 +281,47 @@ def test_two_readers_find_what_was_written_and_nothing_else(
     for asked in {name, *expected}:
         assert told(ours.service(asked)) == expected.get(asked)
         assert other.service(asked) == expected.get(asked)
+        there = next((one for one in written if one.name == asked), None)
+        assert reported(ours.service(asked)) == other.reported(asked) == reported(there)
     assert ours.strictest == other.strictest
     assert ours.strictest == min([service.max_offline for service in written], default=DAY)
     for number, access_list in enumerate(access_lists):
         for user in {stranger, *access_list}:
             assert ours.role(number, user) == other.role(number, user) == access_list.get(user)
+
+
+@pytest.mark.attack(187)
+def test_a_reader_that_knows_of_no_report_holds_what_is_held() -> None:
+    """`Other.service` is the format before there were reports: a hook of then reads this of now."""
+    found = bundle.from_bytes(REPORTING)
+
+    assert Other(REPORTING).service(SERVICE) == told(REPORTED) == told(found.service(SERVICE))
+    assert bundle.from_bytes(EXAMPLE).service(SERVICE).reported is None  # type: ignore[union-attr]
+
+
+def test_what_is_only_reported_is_no_service() -> None:
+    found = bundle_writer.encode(content(services=(REPORTED,)))
+
+    assert found.names == (SERVICE,)
+    assert parse_service(bundle.reported_key(SERVICE).decode()) is None
+
+
+@pytest.mark.parametrize("flags", [8, 12, 255])
+def test_a_flag_that_is_not_known_denies(flags: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle_writer, "REPORTS", flags)
+    data = bundle_writer.write(content(services=(REPORTED,)))
+
+    with pytest.raises(BundleError, match="flag"):
+        bundle.from_bytes(data).service(SERVICE)
+
+
+def test_a_report_that_is_missing_denies() -> None:
+    encoded = bundle_writer.encode(content(services=(REPORTED,)))
+    encoded.services.pop()
+    data = bundle_writer.lay_out(encoded, 7, same_draws())
+
+    with pytest.raises(BundleError, match="missing"):
+        bundle.from_bytes(data).service(SERVICE)
 
 
 def test_the_header_says_whose_how_new_and_whom_to_trust() -> None:
@@ -299,9 +381,10 @@ def test_what_a_host_is_told_is_what_the_digest_is_of() -> None:
 
 def test_the_writer_still_writes_the_example() -> None:
     assert (VECTORS / "example.bundle").read_bytes() == EXAMPLE
+    assert (VECTORS / "reporting.bundle").read_bytes() == REPORTING
 
 
-@pytest.mark.parametrize("name", ["example", "empty"])
+@pytest.mark.parametrize("name", ["example", "empty", "reporting"])
 def test_both_readers_read_the_vectors(name: str) -> None:
     data = (VECTORS / f"{name}.bundle").read_bytes()
     expected = json.loads((VECTORS / f"{name}.json").read_text())
@@ -313,7 +396,10 @@ def test_both_readers_read_the_vectors(name: str) -> None:
         for number, user, role in expected["roles"]:
             assert found.role(number, user) == (role and tuple(role))
     for service, terms in expected["services"].items():
-        assert told(ours.service(service)) == other.service(service) == terms
+        what = terms and {name: value for name, value in terms.items() if name != "reported"}
+        assert told(ours.service(service)) == other.service(service) == what
+        asked = terms and terms.get("reported")
+        assert reported(ours.service(service)) == other.reported(service) == asked
 
 
 @pytest.mark.parametrize("path", sorted(VECTORS.glob("bad-*.bundle")), ids=lambda path: path.stem)
