@@ -6,13 +6,21 @@ LIBRARY is the folder that the package is in, and FINAL is where that folder wil
 """
 
 import marshal
+import os
 import sys
 
+FILES = {"principals": "at-login", "refuse": "at-refusal"}  # by the module that a program begins at
 # In an order in which each finds what it imports. One that is missing is imported as usual.
-MODULES = (
-    *("", ".names", ".policy", ".wire", ".certificate", ".paths"),
-    *(".verdict", ".freshness", ".bundle", ".log", ".principals"),
-)
+MODULES = {
+    "at-login": (
+        *("", ".names", ".policy", ".wire", ".certificate", ".paths"),
+        *(".verdict", ".freshness", ".bundle", ".log", ".principals"),
+    ),
+    "at-refusal": (
+        *("", ".names", ".policy", ".wire", ".certificate", ".paths"),
+        *(".verdict", ".log", ".refusal", ".refuse"),
+    ),
+}
 PLACEHOLDER = "the modules"
 RUN = f"""
 for name, code in {PLACEHOLDER!r}:
@@ -22,10 +30,10 @@ for name, code in {PLACEHOLDER!r}:
 """
 
 
-def join(library: str, final: str) -> bytes:
+def join(modules: "tuple[str, ...]", library: str, final: str) -> bytes:
     """The modules as one marshalled code object; it needs `sys`, and the library last in its path."""
     codes = []
-    for name in MODULES:
+    for name in modules:
         path = f"sshd_hook/{name[1:] or '__init__'}.py"
         with open(f"{library}/{path}", encoding="utf-8") as source:
             code = compile(source.read(), f"{final}/{path}", "exec", optimize=2)
@@ -37,5 +45,8 @@ def join(library: str, final: str) -> bytes:
 
 if __name__ == "__main__":
     library, final = sys.argv[1:]
-    with open(f"{library}/at-login.{sys.implementation.cache_tag}", "wb") as file:
-        file.write(join(library, final))
+    for name, modules in MODULES.items():
+        path = f"{library}/{name}.{sys.implementation.cache_tag}"
+        with open(f"{path}.new", "wb") as file:
+            file.write(join(modules, library, final))
+        os.replace(f"{path}.new", path)

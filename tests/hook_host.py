@@ -16,7 +16,7 @@ import pytest
 
 from ca.hosts import bundle_writer
 from sshd_hook import freshness, paths, verdict
-from sshd_hook.install import install
+from sshd_hook.install import install_below
 from sshd_hook.log import DECISIONS, LOST
 from tests.questions import SHARED_UID, content, statement
 
@@ -89,7 +89,7 @@ class HookHost:
         self._lines: list[str] = []
         self._end_of_log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         Thread(target=self._keep_log, daemon=True).start()
-        install(self.path("/"), python)
+        install_below(self.path("/"), python)
         self.path(paths.POLICY).mkdir(parents=True)
         os.chown(self.path(paths.POLICY), 0, HOOK_ID)
         self.path(paths.POLICY).chmod(0o750)

@@ -14,7 +14,7 @@ import pytest
 
 import sshd_hook
 from sshd_hook import joined, paths
-from sshd_hook.install import PYTHON, InstallError, install, remove
+from sshd_hook.install import PYTHON, InstallError, install_below, remove_below
 from tests.hook_host import lets_in
 from tests.questions import good
 
@@ -34,7 +34,7 @@ def below(root: Path, path: str) -> Path:
 def root(tmp_path: Path) -> Path:
     before = os.umask(0o077)  # as of a careful operator
     try:
-        install(tmp_path)
+        install_below(tmp_path)
     finally:
         os.umask(before)
     return tmp_path
@@ -58,7 +58,7 @@ def test_launchers_name_the_distributions_python_alone_and_isolated(root: Path) 
 
 
 def test_every_module_is_there_and_compiled_for_good(hook_python: str, tmp_path: Path) -> None:
-    install(tmp_path, hook_python)
+    install_below(tmp_path, hook_python)
     library = below(tmp_path, paths.LIBRARY)
     tag = ask(hook_python, "import sys; print(sys.implementation.cache_tag)")
     names = {path.relative_to(SOURCE) for path in SOURCE.rglob("*.py")}
@@ -83,28 +83,33 @@ def test_compiled_files_say_where_they_will_be(root: Path) -> None:
     data = path.read_bytes()
     assert data[:4] == MAGIC_NUMBER, "the tests run under the distribution's Python"
     assert marshal.loads(data[16:]).co_filename == f"{paths.LIBRARY}/sshd_hook/wire.py"
-    (run,) = below(root, paths.LIBRARY).glob(f"at-login.{tag}")
-    codes = next(
-        value for value in marshal.loads(run.read_bytes()).co_consts if type(value) is tuple
-    )
-    assert [name for name, _ in codes] == [f"sshd_hook{name}" for name in joined.MODULES]
-    assert codes[3][1].co_filename == f"{paths.LIBRARY}/sshd_hook/wire.py"
+    for name, modules in joined.MODULES.items():
+        run = below(root, paths.LIBRARY) / f"{name}.{tag}"
+        codes = next(
+            value for value in marshal.loads(run.read_bytes()).co_consts if type(value) is tuple
+        )
+        assert [module for module, _ in codes] == [f"sshd_hook{module}" for module in modules]
+        assert codes[3][1].co_filename == f"{paths.LIBRARY}/sshd_hook/wire.py"
 
 
 IMPORTED = """
-import posix, sys
+import contextlib, posix, sys
 end, posix._exit = posix._exit, lambda status: None
 sys.argv[1:] = []
-path = "/usr/lib/amrgate/principals"
-exec(compile(open(path).read(), path, "exec"))
+path = {program!r}
+with contextlib.suppress(ValueError):  # there is no word to show
+    exec(compile(open(path).read(), path, "exec"))
 modules = [module for name, module in sys.modules.items() if name.startswith("sshd_hook")]
 print(*sorted(module.__name__ for module in modules if module.__spec__))
 """
 
 
-def test_all_that_a_login_needs_is_in_the_one_file(hook_host: HookHost, hook_python: str) -> None:
+@pytest.mark.parametrize("program", [paths.PRINCIPALS, paths.REFUSE, paths.REFUSED])
+def test_all_that_a_login_needs_is_in_the_one_file(
+    hook_host: HookHost, hook_python: str, program: str
+) -> None:
     """What was imported in the usual way has a `__spec__`."""
-    ran = hook_host.run(hook_python, "-IS", "-c", IMPORTED)
+    ran = hook_host.run(hook_python, "-IS", "-c", IMPORTED.format(program=program))
     assert (ran.out, ran.err) == (b"\n", b"")
 
 
@@ -139,7 +144,7 @@ def test_installing_again_replaces_all_and_leaves_nothing_old(root: Path) -> Non
     stale.write_text("")
     below(root, paths.ACCOUNT).write_text("#!/bin/false\n")
     before = sorted(path.name for path in below(root, paths.PROGRAMS).iterdir())
-    install(root)
+    install_below(root)
     assert not stale.exists()
     assert below(root, paths.ACCOUNT).read_text() == (SOURCE / "files" / "account").read_text()
     assert before == sorted(path.name for path in below(root, paths.PROGRAMS).iterdir())
@@ -149,11 +154,11 @@ def test_what_cannot_be_compiled_leaves_the_old_in_place(root: Path) -> None:
     before = {path: path.stat().st_ino for path in below(root, paths.PROGRAMS).rglob("*")}
     for python in ("/nowhere/python3", "/bin/false"):
         with pytest.raises(InstallError, match=python):
-            install(root, python)
+            install_below(root, python)
     assert before == {path: path.stat().st_ino for path in below(root, paths.PROGRAMS).rglob("*")}
 
 
 def test_removed_is_removed(root: Path) -> None:
-    remove(root)
+    remove_below(root)
     assert not below(root, paths.PROGRAMS).exists()
-    remove(root)
+    remove_below(root)
