@@ -1,4 +1,4 @@
-.PHONY: help demo test bench fuzz drills mutation serve setup
+.PHONY: help demo test bench fuzz drills mutation serve deb setup
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /    make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -23,6 +23,9 @@ mutation: setup ## break the deciding modules line by line and see that the test
 
 serve: setup ## a development server with the data of examples/
 	@.venv/bin/python -m demo.serve
+
+deb: ## Debian's package of what runs on SSH hosts, into build/
+	@python3 scripts/deb.py
 
 setup: ## what the others need: .venv, locked dependencies and, as root, Debian packages
 	@scripts/setup

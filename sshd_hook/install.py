@@ -8,6 +8,7 @@ Where Debian's package put them there (`lay_out` made what is in it), they are t
 `install` has nothing to do and `remove` leaves them.
 """
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -19,6 +20,8 @@ PYTHON = "/usr/bin/python3"
 PACKAGE = "amrgate-sshd-hook"
 PACKAGED = f"{paths.PROGRAMS}/packaged"  # is there while the programs are the package's
 SECONDS = 60  # for compiling all of it
+AT_FDCWD = -100  # of fcntl.h
+RENAME_EXCHANGE = 2  # of linux/fs.h
 
 LAUNCHER = """\
 #!{python} -IS
@@ -87,19 +90,17 @@ def install_below(root: Path, python: str = PYTHON) -> None:
         as `install`.
     """
     library = _below(root, paths.LIBRARY)
-    new, old = library.with_name("lib.new"), library.with_name("lib.old")
-    for folder in (new, old):
-        shutil.rmtree(folder, ignore_errors=True)
+    new = library.with_name("lib.new")
+    shutil.rmtree(new, ignore_errors=True)
     try:
         _copy_package(new / "sshd_hook")
         compile_library(new, python)
-    except BaseException:
+        if library.exists():
+            _exchange(new, library)
+        else:
+            new.rename(library)
+    finally:
         shutil.rmtree(new, ignore_errors=True)
-        raise
-    if library.exists():
-        library.rename(old)
-    new.rename(library)  # a login that comes right between the two is refused
-    shutil.rmtree(old, ignore_errors=True)
     _write_programs(root, python)
 
 
@@ -151,6 +152,18 @@ def _write_programs(root: Path, python: str) -> None:
         _write_program(_below(root, path), text)
     account = Path(__file__).with_name("files") / "account"
     _write_program(_below(root, paths.ACCOUNT), account.read_text())
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Exchange two folders, so that neither's place is ever empty (renameat2(2)).
+
+    Raises:
+        OSError: the kernel or the file system does not.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(AT_FDCWD, bytes(one), AT_FDCWD, bytes(other), RENAME_EXCHANGE):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(other))
 
 
 def _remove_stale(library: Path) -> None:
