@@ -143,7 +143,9 @@ def test_an_open_connection_is_not_ended_for_what_is_only_reported() -> None:
     open_one = verdict.parse(found.note)
 
     def why(of: ServiceRecord) -> str:
-        return connections.reason(open_one, reading(content(of))().bundle, listed, NOW)
+        return connections.reason(
+            open_one, reading(content(of))().bundle, listed, lambda: None, NOW
+        )
 
     assert not why(reporting())
     assert "more authentication needed" in why(record(SERVICE, MFA))

@@ -7,15 +7,18 @@ everybody whom the hook let in and whose connection is still open.
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from sshd_hook import paths, service, verdict
-from sshd_hook.agent import apply, processes, revoked
+from sshd_hook.agent import apply, peers, processes, revoked
 from sshd_hook.bundle import from_fd
 from sshd_hook.names import parse_service
 from sshd_hook.policy import ALLOWED, CONTRIBUTOR, Access, Requirement, decide
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sshd_hook.agent.processes import Process, Table
     from sshd_hook.agent.revoked import Revoked
     from sshd_hook.bundle import Bundle
@@ -36,10 +39,11 @@ def end_refused(now: int) -> int:
         listed = revoked.Revoked(file.read())
     with open(paths.BUNDLE, "rb") as file:
         bundle = from_fd(file.fileno(), os.fstat(file.fileno()).st_size)
+        peer_of = peers.Peers().of
         refused = [
             (processes.Process(pid, start, 0), connection, why)
             for pid, start, connection in known
-            if (why := reason(connection, bundle, listed, now))
+            if (why := reason(connection, bundle, listed, partial(peer_of, pid), now))
         ]
     if not refused:
         return 0
@@ -47,10 +51,18 @@ def end_refused(now: int) -> int:
     return sum(_end(leader, connection, why, table) for leader, connection, why in refused)
 
 
-def reason(connection: Connection, bundle: Bundle, listed: Revoked, now: int) -> str:
+def reason(
+    connection: Connection,
+    bundle: Bundle,
+    listed: Revoked,
+    peer: Callable[[], str | None],
+    now: int,
+) -> str:
     """Why a connection may not stay open, "" if it may.
 
     It may grow older than a requirement's `max_age`: a login is recent or not when somebody comes.
+    `peer` finds the client's address. Where there is none, as of a pipe, the networks that are
+    required end nothing: sshd let it in by them.
     """
     if listed.serial(connection.serial):
         return "its certificate was revoked"
@@ -64,10 +76,15 @@ def reason(connection: Connection, bundle: Bundle, listed: Revoked, now: int) ->
         return "there is no such service any more"
     role, exempt = bundle.role(record.access_list, connection.user) or (0, False)
     asked = record.requirement
-    timeless = Requirement(asked.amr, device=asked.device, providers=asked.providers)
+    timeless = Requirement(
+        asked.amr, networks=asked.networks, device=asked.device, providers=asked.providers
+    )
     access = Access(role, CONTRIBUTOR, exempt=exempt)
-    decision = decide(timeless, access, connection.claims, None, now)
-    return "" if decision.outcome == ALLOWED else f"its user has {decision.outcome}"
+    address = None if asked.networks is None else peer()
+    decision = decide(timeless, access, connection.claims, address, now)
+    if decision.outcome == ALLOWED:
+        return ""
+    return f"its user has {decision.outcome}" + (f" from {address}" if address else "")
 
 
 def _end(leader: Process, connection: Connection, why: str, table: Table) -> bool:
