@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +136,12 @@ class World:
     def list(self) -> bytes:
         return self.machine.path(paths.REVOKED).read_bytes()
 
+    def decisions(self) -> list[dict[str, str]]:
+        """What the CA was told of, the oldest first."""
+        text = self.operate("host", "decisions", "--json", "--limit", "1000")
+        found: list[dict[str, str]] = json.loads(text)
+        return found
+
     def revoke(self, *what: str) -> float:
         """Have the operator revoke something; how long it then took until the host has the list."""
         before = self.list()
@@ -188,6 +195,31 @@ def test_what_is_revoked_is_refused_within_a_second_and_others_go_on(world: Worl
     assert min(seconds) < 1, seconds
 
 
+def test_the_operator_sees_each_decision_once_a_few_seconds_later(world: World) -> None:
+    alice = world.sessions[5]
+    nowhere = f"{SERVICE}--nowhere"
+    before = len(world.decisions())
+    assert world.admits(alice)
+    assert world.admits(alice)
+    ssh(world.machine, "alice", "true", service=nowhere)
+
+    wait_for(lambda: len(world.decisions()) >= before + 3)
+    time.sleep(4)  # a round more
+    made = world.decisions()[before:]
+
+    assert [(one["code"], one["service"]) for one in made] == [
+        ("allowed", SERVICE),
+        ("allowed", SERVICE),
+        ("no_access", nowhere),
+    ]
+    assert {one["username"] for one in made} == {"alice"}
+    assert {one["serial"] for one in made} == {alice.serials[0]}
+    shown = world.operate("host", "decisions", HOST, "--user", "alice", "--limit", "3")
+    assert re.search(
+        rf"\((just now|1 minute ago)\)  {HOST}  alice to {nowhere}  no_access\n", shown
+    )
+
+
 def test_what_is_open_ends_when_its_certificate_is_revoked(world: World) -> None:
     """Also what shares one connection, and what keeps no terminal; another login's stays."""
     revoked, kept = world.sessions[5:7]
@@ -235,6 +267,23 @@ def test_what_is_open_ends_when_more_is_required_than_its_login_showed(world: Wo
     world.apply(EXAMPLE.replace("# [org", "[org").replace('# amr = ["mfa"]', 'amr = ["mfa"]'))
 
     assert "closed" in ended(connection)
+    world.apply(EXAMPLE)
+    wait_for(lambda: world.admits(world.sessions[8]), 20)
+
+
+def test_what_is_open_ends_when_its_network_is_one_no_more(world: World) -> None:
+    connection = world.open(world.sessions[8])
+    networks = '[organizations.acme.requirement]\nnetworks = ["{}"]\n'
+    world.apply(EXAMPLE + networks.format("127.0.0.0/8"))
+    wait_for(lambda: world.admits(world.sessions[8]), 20)
+    time.sleep(4)  # longer than the agent waits between two looks
+    assert is_open(connection)
+
+    world.apply(EXAMPLE + networks.format("192.0.2.0/24"))
+
+    assert "closed" in ended(connection)
+    assert "no access from 127.0.0.1" in world.machine.path("/var/log/agent").read_text()
+    assert not world.admits(world.sessions[8])
     world.apply(EXAMPLE)
     wait_for(lambda: world.admits(world.sessions[8]), 20)
 
