@@ -271,12 +271,15 @@ def _read_principals(reader: Reader) -> "tuple[str, ...]":
 
 def _read_options(reader: Reader) -> "tuple[tuple[str, bytes], ...]":
     options: "list[tuple[str, bytes]]" = []
+    last = b""
     while reader:
         name, data = reader.text(), reader.string()
+        this = name.encode()
         # sshd takes doubles and the last of them counts: another reader may take the first.
-        if options and name.encode() <= options[-1][0].encode():
+        if options and this <= last:
             raise WireError("options are not sorted and unique")
         options.append((name, data))
+        last = this
     return tuple(options)
 
 
@@ -295,8 +298,10 @@ def _options(options: "tuple[tuple[str, bytes], ...]") -> bytes:
 # --- what our CA issues ---------------------------------------------------------------------
 
 
-def check_fields(certificate: Certificate) -> None:
+def check_fields(certificate: Certificate) -> Claims:
     """Check that this is a user certificate as our CA issues them, and nothing beside it.
+
+    Returns what it says about the login.
 
     Both ask this: the CA before it signs, the hook before it decides. An extension that is not in
     our list is refused like a critical option: the hook obeys nothing that it does not know.
@@ -308,6 +313,7 @@ def check_fields(certificate: Certificate) -> None:
     """
     for name, data in certificate.extensions:
         _check_extension(name, data)
+    claims = claims_of(certificate)
     rules = (
         (certificate.kind == USER, "not a user certificate"),
         (certificate.serial != 0, "serial number 0, which cannot be revoked"),
@@ -317,13 +323,14 @@ def check_fields(certificate: Certificate) -> None:
         (not certificate.critical_options, "a critical option"),
         (is_user_id(session_handle(certificate)), "the session handle is not a UUID"),
         (
-            (_extension(certificate, HAS_MFA) is not None) == ("mfa" in claims_of(certificate).amr),
+            (_extension(certificate, HAS_MFA) is not None) == ("mfa" in claims.amr),
             "has-mfa and amr contradict each other",
         ),
     )
     for holds, fault in rules:
         if not holds:
             raise WireError(fault)
+    return claims
 
 
 def _check_extension(name: str, data: bytes) -> None:

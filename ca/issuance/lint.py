@@ -13,7 +13,6 @@ from sshd_hook.certificate import (
     NAME,
     Certificate,
     check_fields,
-    claims_of,
     option,
     parse_to_be_signed,
     unwrap,
@@ -41,8 +40,7 @@ def lint_user_certificate(
     """
     try:
         certificate = _lint(signed, authority, max_lifetime, now)
-        check_fields(certificate)
-        claims = claims_of(certificate)
+        claims = check_fields(certificate)
         name = unwrap(dict(certificate.extensions).get(NAME, option("")))
         _demand(
             (is_display_name(name), "the display name is not fit to be shown"),

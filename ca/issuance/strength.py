@@ -39,8 +39,8 @@ _LOW_ORDER = {0, 1, _P - 1, _Y8, _P - _Y8}
 
 
 @lru_cache(maxsize=1024)  # a key is looked at when it is sent, and again in what will be signed
-def check_strength(blob: bytes) -> None:
-    """Check the numbers in a plain public key.
+def check_strength(blob: bytes) -> str:
+    """Check the form of a plain public key and the numbers in it; return its type.
 
     Raises:
         WireError: the key is not of a supported type, or weak. The message says why and holds
@@ -58,6 +58,7 @@ def check_strength(blob: bytes) -> None:
     # Keys for web sites have their origin here: a page could use the security key for SSH.
     if key_type.startswith("sk-") and not reader.text().startswith("ssh:"):
         raise WireError("the security key's application does not begin with ssh:")
+    return key_type
 
 
 def check_rsa(exponent: int, modulus: int) -> None:

@@ -5,7 +5,7 @@ No message holds anything of what was sent: people paste private keys.
 
 from ca.errors import InvalidRequest
 from ca.issuance.strength import check_strength
-from sshd_hook.certificate import KEY_TYPES, check_public_key
+from sshd_hook.certificate import KEY_TYPES
 from sshd_hook.wire import WireError, unb64
 
 MAX_LINE = 8192  # characters
@@ -27,8 +27,7 @@ def parse_subject_key(text: str) -> bytes:
         raise InvalidRequest("There is a second public key after the first. Send only one.")
     try:
         blob = unb64(data)
-        written_type = check_public_key(blob)
-        check_strength(blob)
+        written_type = check_strength(blob)
     except WireError as error:
         raise InvalidRequest(f"This public key cannot be certified: {error}.") from error
     if written_type != key_type:

@@ -14,7 +14,7 @@ from nacl.exceptions import BadSignatureError
 
 from ca.errors import NotAuthenticated
 from ca.issuance.strength import CURVES, check_strength
-from sshd_hook.certificate import Certificate, check_public_key, parse
+from sshd_hook.certificate import Certificate, parse
 from sshd_hook.wire import Reader, WireError
 
 ACTIVE = "active"  # the state of a CA key whose certificates are good
@@ -58,8 +58,7 @@ def verify_signature(public_key: bytes, data: bytes, signature: bytes) -> None:
         WireError: the key is weak or not one that a CA can have, or the signature is not by it,
             over something else, by another algorithm than the key's, or not in the one form.
     """
-    key_type = check_public_key(public_key)
-    check_strength(public_key)
+    key_type = check_strength(public_key)
     key = Reader(public_key)
     key.string()
     reader = Reader(signature)

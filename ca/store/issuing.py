@@ -42,16 +42,15 @@ class Entitlement:
 _Values = dict[str, str | int]
 _PARAMETERS = (bindparam("sid", type_=String), bindparam("now", type_=BigInteger))
 _OF_USER = union_all(
-    select(members.c.organization_id).where(members.c.user_id == users.c.id).correlate(users),
-    select(service_users.c.organization_id)
-    .where(service_users.c.user_id == users.c.id)
-    .correlate(users),
-)
-_LIFETIME = (
-    select(func.min(organizations.c.certificate_lifetime))
-    .where(organizations.c.id.in_(_OF_USER))
-    .scalar_subquery()
-)
+    *[
+        select(organizations.c.certificate_lifetime)
+        .join(table, table.c.organization_id == organizations.c.id)
+        .where(table.c.user_id == users.c.id)
+        .correlate(users)
+        for table in (members, service_users)
+    ]
+).subquery()
+_LIFETIME = select(func.min(_OF_USER.c.certificate_lifetime)).scalar_subquery()
 _KEY_REVOKED = (
     select(revoked_keys.c.fingerprint)
     .where(revoked_keys.c.fingerprint == bindparam("fingerprint", type_=String))
