@@ -57,8 +57,9 @@ class Company:
         self._machine.check("touch", "note", user="alice")
         self.start_ca()
         token = stage.run("root", "amrgate-ca", "host", "token", HOST)
-        line = ("sshd-hook enroll …", "# the line above")
-        stage.run("root", *token.out.splitlines()[-1].split(), shown=line)
+        line = ("sshd-hook enroll … --admin none", "# the line above")
+        words = (*token.out.splitlines()[-1].split(), "--admin", "none")
+        stage.run("root", *words, shown=line)
         stage.start(SSHD_HOOK, "userdb", "--supervise")
         stage.start(SSHD_HOOK, "agent")
         with stage.work(f"Debian's own sshd, UsePAM yes, with the hook, starts as {HOST}."):

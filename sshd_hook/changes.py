@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import stat
 import subprocess
 import sys
 
@@ -21,41 +23,56 @@ class ChangeError(Exception):
 
 
 class Changes:
-    """What was done, and for each of it how to undo it."""
+    """What was done, and for each of it how to undo it.
 
-    def __init__(self) -> None:
+    Each change is told, as one line or more, before it is done; what is as it should be already
+    is left alone, and not told.
+    """
+
+    def __init__(self, tell: Callable[[str], object] | None = None) -> None:
+        """Tell each change by `tell`, or nobody."""
+        self._teller = tell
         self._undo: list[tuple[str, Callable[[], object]]] = []
 
     def write(self, path: str, data: bytes, placement: atomic.Placement = atomic.PUBLIC) -> None:
-        """Replace a file; its former content, or its absence, comes back with `undo`."""
-        try:
-            with open(path, "rb") as file:
-                before = file.read()
-                status = os.fstat(file.fileno())
-        except FileNotFoundError:
-            self.on_undo(f"remove {path}", lambda: atomic.remove(path))
-        else:
-            old = atomic.Placement(status.st_mode & 0o7777, status.st_uid, status.st_gid)
-            self.on_undo(f"restore {path}", lambda: atomic.write(path, before, old))
-        atomic.write(path, data, placement)
+        """Replace a file of ours; its former content, or its absence, comes back with `undo`."""
+        before = _read(path)
+        if before is None or before[0] != data or not _is_same(before[1], placement):
+            self.tell(f"write {path}")
+            self._replace(path, before, data, placement)
 
     def edit(self, path: str, change: Callable[[str], str]) -> None:
-        """Replace a file of others by what `change` makes of it; mode and owner stay."""
-        with open(path, "rb") as file:
-            text = file.read().decode("utf-8", "surrogateescape")
-            status = os.fstat(file.fileno())
-        placement = atomic.Placement(status.st_mode & 0o7777, status.st_uid, status.st_gid)
-        new = change(text)
-        if new != text:
-            # A link is kept, and what it leads to is replaced.
-            self.write(os.path.realpath(path), new.encode("utf-8", "surrogateescape"), placement)
+        """Replace a file of others by what `change` makes of it; mode and owner stay.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        path = os.path.realpath(path)  # a link is kept, and what it leads to is replaced
+        before = _read(path)
+        if before is None:
+            raise FileNotFoundError(2, os.strerror(2), path)
+        self._show(path, before[0], change(_text(before[0])), before)
+
+    def put(self, path: str, text: str) -> None:
+        """Make or replace a file of ours among others': what changes in it is told line by line."""
+        before = _read(path)
+        self._show(path, before[0] if before else b"", text, before)
+
+    def remove(self, path: str) -> None:
+        """Remove a file of ours, if it is there; it comes back with `undo`, or goes again."""
+        before = _read(path)
+        self.on_undo(f"restore {path}", lambda: _restore(path, before))
+        atomic.remove(path)
 
     def folder(self, path: str, placement: atomic.Placement) -> None:
         """Make a folder, if need be, with this owner and mode."""
         if not os.path.isdir(path):
+            self.tell(f"make the folder {path}")
             os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
             os.mkdir(path, 0o700)
             self.on_undo(f"remove {path}", lambda: _remove_empty(path))
+        elif not _is_same(_placement(os.stat(path)), placement):
+            self.tell(f"set the owner and mode of {path}")
         os.chown(path, placement.uid, placement.gid)
         os.chmod(path, placement.mode)
 
@@ -65,9 +82,15 @@ class Changes:
         Raises:
             ChangeError: it failed.
         """
+        self.tell(f"run {' '.join(command)}")
         if undo:
             self.on_undo(" ".join(undo), lambda: run(undo))
         run(command)
+
+    def tell(self, line: str) -> None:
+        """Tell what comes now."""
+        if self._teller is not None:
+            self._teller(line)
 
     def on_undo(self, words: str, action: Callable[[], object]) -> None:
         """Remember what takes back the step that comes now."""
@@ -81,6 +104,32 @@ class Changes:
                 action()
             except (OSError, ChangeError, subprocess.SubprocessError) as error:
                 sys.stderr.write(f"sshd-hook: could not undo: {words}: {error}\n")
+
+    def _show(
+        self, path: str, old: bytes, text: str, before: tuple[bytes, atomic.Placement] | None
+    ) -> None:
+        new = text.encode("utf-8", "surrogateescape")
+        if before is None or old != new:
+            self.tell(f"{'change' if before else 'write'} {path}:")
+            for line in difference(_text(old), text):
+                self.tell(f"    {line}")
+            self._replace(path, before, new, before[1] if before else atomic.PUBLIC)
+
+    def _replace(
+        self,
+        path: str,
+        before: tuple[bytes, atomic.Placement] | None,
+        data: bytes,
+        placement: atomic.Placement,
+    ) -> None:
+        self.on_undo(f"restore {path}", lambda: _restore(path, before))
+        atomic.write(path, data, placement)
+
+
+def difference(before: str, after: str) -> list[str]:
+    """The lines that go and those that come, marked `-` and `+`."""
+    lines = difflib.ndiff(before.splitlines(), after.splitlines())
+    return [line.rstrip() for line in lines if line[0] in "-+"]
 
 
 def run(command: Sequence[str]) -> str:
@@ -105,6 +154,34 @@ def run(command: Sequence[str]) -> str:
         words = (done.stderr or done.stdout).strip() or f"status {done.returncode}"
         raise ChangeError(f"{' '.join(command)}: {words}")
     return done.stdout
+
+
+def _read(path: str) -> tuple[bytes, atomic.Placement] | None:
+    """A file and its placement, or None if there is none."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(), _placement(os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return None
+
+
+def _restore(path: str, before: tuple[bytes, atomic.Placement] | None) -> None:
+    if before is None:
+        atomic.remove(path)
+    else:
+        atomic.write(path, *before)
+
+
+def _placement(status: os.stat_result) -> atomic.Placement:
+    return atomic.Placement(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+
+
+def _is_same(one: atomic.Placement, other: atomic.Placement) -> bool:
+    return (one.mode, one.uid, one.gid) == (other.mode, other.uid, other.gid)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _remove_empty(path: str) -> None:

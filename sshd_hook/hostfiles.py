@@ -11,6 +11,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+PAM = "/etc/pam.d/sshd"
+NSSWITCH = "/etc/nsswitch.conf"
+TMPFILES = "/etc/tmpfiles.d/amrgate.conf"
+UNIT_FOLDER = "/etc/systemd/system"
+AGENT_UNIT = "amrgate-agent.service"
+USERDB_UNIT = "amrgate-userdb.service"
+USERDB_UNITS = ("amrgate-userdb.socket", "amrgate-userdb-root.socket", USERDB_UNIT)
+UNITS = (*USERDB_UNITS, AGENT_UNIT)
+
 SERVICES = "?????????????-*--*"  # the glob of the Match block and of the PAM lines
 
 # What some versions of sshd do not know, and then do not start with.
@@ -35,15 +44,21 @@ def template(name: str) -> str:
         return file.read()
 
 
-def drop_in(known: Collection[str], certificates: Sequence[str] = ()) -> str:
-    """The file for sshd: the keywords that it knows (in lower case), and its certificates."""
+def drop_in(
+    known: Collection[str], certificates: Sequence[str] = (), excepted: Sequence[str] = ()
+) -> str:
+    """The file for sshd: the keywords that it knows (in lower case), and its certificates.
+
+    The users in `excepted` have names that fit the block's glob, and keep their own keys.
+    """
+    services = ",".join((*(f"!{name}" for name in excepted), SERVICES))
     lines: list[str] = []
     for line in template("00-amrgate.conf").splitlines(keepends=True):
         keyword = line.split()[0].lower()
         if keyword == "match":
             lines.extend(f"HostCertificate {path}\n" for path in certificates)
         if keyword not in OPTIONAL or keyword in known:
-            lines.append(line)
+            lines.append(line.replace(SERVICES, services))
     return "".join(lines)
 
 

@@ -29,7 +29,13 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit status."""
-    asked = _parser().parse_args(arguments)
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if (
+        asked.run is run_enroll
+        and len({asked.ca is None, asked.token is None, asked.name is None}) > 1
+    ):
+        parser.error("enroll: --ca, --token and --name belong together")
     try:
         asked.run(asked)
     except CommandError as error:
@@ -45,7 +51,11 @@ def run_enroll(asked: argparse.Namespace) -> None:
     """Set this host up."""
     from sshd_hook import enroll
 
-    request = enroll.Request(asked.ca, asked.token, asked.name, asked.ca_file)
+    invitation = None
+    if asked.token is not None:
+        given = (asked.ca, asked.token, asked.name, asked.ca_file, asked.ca_pin)
+        invitation = enroll.Invitation(*given)
+    request = enroll.Request(invitation, asked.admin, asked.admin_key)
     try:
         enroll.enroll(request, dry_run=asked.dry_run)
     except enroll.EnrollError as error:
@@ -54,10 +64,10 @@ def run_enroll(asked: argparse.Namespace) -> None:
 
 def run_unenroll(asked: argparse.Namespace) -> None:
     """Undo what enroll did."""
-    from sshd_hook import enroll
+    from sshd_hook import enroll, unenroll
 
     try:
-        enroll.unenroll(dry_run=asked.dry_run)
+        unenroll.unenroll(dry_run=asked.dry_run)
     except enroll.EnrollError as error:
         raise CommandError(str(error)) from error
 
@@ -151,23 +161,30 @@ def _parser() -> argparse.ArgumentParser:
         prog="sshd-hook",
         description="Let sshd decide by how somebody logged in.",
         epilog="Example: sshd-hook enroll --ca https://ca.example.com --ca-file ca.pem"
-        " --token T --name ssh1",
+        " --token T --name ssh1 --admin none",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     command = commands.add_parser(
         "enroll",
         help="make this a host of a CA",
-        description="Make this a host of a CA: everything, or, if a step fails, nothing.",
-        epilog="Example: sshd-hook enroll --ca https://ca.example.com --ca-file ca.pem"
-        " --token T --name ssh1 --dry-run",
+        description="Make this a host of a CA: everything, or, if a step fails, nothing."
+        " On a host of it, mend what is missing; then no token is needed.",
+        epilog="Example: sshd-hook enroll --ca https://ca.example.com --ca-pin 5f70bf18…"
+        " --token T --name ssh1 --admin admin --admin-key /root/key --dry-run",
     )
-    command.add_argument("--ca", required=True, metavar="URL", help="the CA's address")
-    command.add_argument("--token", required=True, help="the join token, from `amrgate-ca host`")
-    command.add_argument("--name", required=True, help="this host's name at the CA")
+    command.add_argument("--ca", metavar="URL", help="the CA's address")
+    command.add_argument("--token", help="the join token, from `amrgate-ca host token`")
+    command.add_argument("--name", help="this host's name at the CA")
+    trust = command.add_mutually_exclusive_group()
+    trust.add_argument("--ca-file", metavar="FILE", help="who may sign the CA's HTTPS certificate")
+    trust.add_argument("--ca-pin", metavar="HEX", help="the SHA-256 of that file, which is fetched")
     command.add_argument(
-        "--ca-file", metavar="FILE", help="who may sign the CA's HTTPS certificate"
+        "--admin",
+        metavar="USER[@HOST][:PORT]",
+        help="who administers this machine by ssh: they log in before and after; or none",
     )
+    command.add_argument("--admin-key", metavar="FILE", help="their private key, to log in with")
     command.add_argument("--dry-run", action="store_true", help="say what would be done")
     command.set_defaults(run=run_enroll)
 

@@ -8,9 +8,12 @@ import grp
 import os
 import pwd
 import shutil
+from dataclasses import dataclass
 
-from sshd_hook import hostfiles, paths
+from sshd_hook import hostfiles, paths, questions
 from sshd_hook.changes import ENVIRONMENT, ChangeError, run
+from sshd_hook.names import parse_service
+from sshd_hook.questions import PROBE, Question
 
 SSHD = "/usr/sbin/sshd"
 PROGRAMS = (SSHD, "ssh-keygen", "useradd", "userdel", "getent")
@@ -19,10 +22,6 @@ PAM_MODULES = ("pam_exec.so", "pam_succeed_if.so")
 NAME_SERVICE = "libnss_systemd.so.2"
 SSHD_RUN = "/run/sshd"
 
-PROBE = "a000000000000-probe--probe"  # of the grammar, in a project that is nobody's
-# Where a Match block is about one of these, sshd refuses to answer unless it is told.
-LOGIN = f"user={PROBE},host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22,rdomain=none"
-ASK = (SSHD, "-T", "-C", LOGIN)
 # What sshd must say of a service's name, or something came before our file and won.
 DEMANDED = {
     "authenticationmethods": "publickey",
@@ -45,6 +44,7 @@ DEMANDED = {
     "allowusers": "*",
     "allowgroups": "*",
 }
+STRICTER = {"allowtcpforwarding": ("no",)}  # what an administrator may want instead
 KEY_TYPES = frozenset(
     {
         "ssh-ed25519",
@@ -61,8 +61,20 @@ class NotReady(Exception):
     """The machine cannot be a host as it is; the message says what to change."""
 
 
-def check() -> frozenset[str]:
-    """Check this machine before anything is changed; return the keywords that its sshd knows.
+@dataclass(frozen=True)
+class Ready:
+    """What was seen of a machine that can be a host."""
+
+    keywords: frozenset[str]
+    """Those that its sshd knows, in lower case."""
+    excepted: tuple[str, ...]
+    """Users whose names fit the Match block's glob, but are no service's."""
+    port: int
+    """Where sshd listens."""
+
+
+def check() -> Ready:
+    """Check this machine before anything is changed.
 
     Raises:
         NotReady: something is missing or in the way.
@@ -74,12 +86,12 @@ def check() -> frozenset[str]:
         raise NotReady(f"missing on this machine: {', '.join(missing)}")
     if not _library(NAME_SERVICE):
         raise NotReady(f"{NAME_SERVICE} is missing: install the package libnss-systemd")
-    _check_names()
+    excepted = _excepted_names()
     os.makedirs(SSHD_RUN, 0o755, exist_ok=True)  # sshd makes it when it starts, and wants it for -t
     found = sshd_settings()
     if found.get("usepam") != "yes":
         raise NotReady("sshd must be set to `UsePAM yes`: PAM is what shows a refusal's reason")
-    return frozenset(found)
+    return Ready(frozenset(found), excepted, int(found["port"]))
 
 
 def check_root() -> None:
@@ -92,14 +104,14 @@ def check_root() -> None:
         raise NotReady("this needs root: run it with sudo")
 
 
-def sshd_settings() -> dict[str, str]:
-    """What sshd is configured to do at a login to a service; keywords in lower case.
+def sshd_settings(question: Question = questions.PLAIN) -> dict[str, str]:
+    """What sshd is configured to do at a login; keywords in lower case.
 
     Raises:
         NotReady: its configuration is not valid.
     """
     try:
-        answer = run(ASK)
+        answer = run(_asking(question))
     except ChangeError as error:
         raise NotReady(f"sshd's configuration is not valid: {error}") from error
     settings: dict[str, str] = {}
@@ -110,25 +122,27 @@ def sshd_settings() -> dict[str, str]:
 
 
 def check_gate() -> None:
-    """Check that sshd would do for services' names what our file says.
+    """Check that sshd would do for services' names what our file says, whichever block speaks.
 
     Raises:
         NotReady: it would not, because the file is not read or something before it wins.
     """
-    found = sshd_settings()
-    for keyword, value in DEMANDED.items():
-        if found.get(keyword, "none") != value:
-            raise NotReady(
-                f"sshd says `{keyword} {found.get(keyword)}` for services instead of `{value}`:"
-                f" see that /etc/ssh/sshd_config includes {os.path.dirname(paths.SSHD_DROP_IN)}"
-                " first, and that nothing else sets it before"
-            )
+    for question in questions.about_services(()):
+        found = sshd_settings(question)
+        for keyword, value in DEMANDED.items():
+            if found.get(keyword, "none") not in (value, *STRICTER.get(keyword, ())):
+                raise NotReady(
+                    f"sshd says `{keyword} {found.get(keyword)}` for services instead of `{value}`"
+                    f" (asked about {question}): see that /etc/ssh/sshd_config includes"
+                    f" {os.path.dirname(paths.SSHD_DROP_IN)} first, and that nothing else sets it"
+                    " before"
+                )
 
 
 def host_keys() -> list[str]:
     """The public host keys that sshd offers, each as `<type> <base64>`."""
     found = []
-    for line in run(ASK).splitlines():
+    for line in run(_asking(questions.PLAIN)).splitlines():
         keyword, _, path = line.partition(" ")
         if keyword == "hostkey" and os.path.exists(f"{path}.pub"):
             with open(f"{path}.pub", encoding="ascii") as file:
@@ -163,6 +177,11 @@ def has_systemd() -> bool:
     return os.path.isdir("/run/systemd/system")
 
 
+def is_enabled(unit: str) -> bool:
+    """Whether systemd starts a unit when this machine boots."""
+    return bool(glob.glob(f"{hostfiles.UNIT_FOLDER}/*.wants/{unit}"))
+
+
 def check_name_service(shared: int) -> bool:
     """Check that services' names lead to our accounts; return whether their shadow entries do too.
 
@@ -185,14 +204,24 @@ def check_name_service(shared: int) -> bool:
     return True
 
 
-def _check_names() -> None:
-    """See that nobody here would lose their keys to the Match block for services."""
-    lost = [name for name in all_names() if fnmatch.fnmatchcase(name, hostfiles.SERVICES)]
-    if lost:
+def _excepted_names() -> tuple[str, ...]:
+    """Those of this machine's users who would lose their keys to the Match block for services.
+
+    Raises:
+        NotReady: somebody's name is one that a service can have.
+    """
+    lost = {name for name in all_names() if fnmatch.fnmatchcase(name, hostfiles.SERVICES)}
+    taken = sorted(name for name in lost if parse_service(name) is not None)
+    if taken:
         raise NotReady(
-            f"these users could not log in any more, for their names look like services':"
-            f" {', '.join(sorted(lost))}"
+            f"these users could not log in any more, for services have such names:"
+            f" {', '.join(taken)}"
         )
+    return tuple(sorted(lost))
+
+
+def _asking(question: Question) -> tuple[str, ...]:
+    return (SSHD, "-T", "-C", question.specification())
 
 
 def all_names() -> list[str]:

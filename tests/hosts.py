@@ -162,7 +162,7 @@ class Host:
         return self.machine.run(*PYTHON, "-m", "sshd_hook.main", *arguments)
 
     def enroll(self, *more: str) -> Result:
-        words = ("--ca", URL, "--token", "join-token", "--name", "ssh1", *more)
+        words = ("--ca", URL, "--token", "join-token", "--name", "ssh1", "--admin", "none", *more)
         return self.command("enroll", *words)
 
     def read(self, path: str) -> bytes:

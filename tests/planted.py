@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sshd_hook import enroll, hostfiles, install, paths, preflight
+from sshd_hook import hostfiles, install, paths, preflight
 from sshd_hook.agent import host as agent_host
 from tests import plants
 from tests.hosts import DAY, SERVICE
@@ -121,13 +121,13 @@ FAULTS = [
         lambda p: p.certify_host("-1h:+30d", p.host.ca.keys["recovery"].encode()),
     ),
     # --- PAM ---
-    Fault("pam-line-missing", lambda p: p.edit(enroll.PAM, hostfiles.remove_pam)),
-    Fault("pam-line-missing", lambda p: p.away(enroll.PAM)),
-    Fault("pam-line-not-first", lambda p: p.edit(enroll.PAM, lambda text: PERMIT + text)),
-    Fault("pam-line-not-first", lambda p: p.edit(enroll.PAM, lambda text: INCLUDE + text)),
-    Fault("pam-line-not-first", lambda p: p.edit(enroll.PAM, lambda text: SUBSTACK + text)),
-    Fault("pam-line-changed", lambda p: p.replace(enroll.PAM, " requisite ", " optional ")),
-    Fault("pam-line-changed", lambda p: p.replace(enroll.PAM, "=~ ?", "=~ [a-z]")),
+    Fault("pam-line-missing", lambda p: p.edit(hostfiles.PAM, hostfiles.remove_pam)),
+    Fault("pam-line-missing", lambda p: p.away(hostfiles.PAM)),
+    Fault("pam-line-not-first", lambda p: p.edit(hostfiles.PAM, lambda text: PERMIT + text)),
+    Fault("pam-line-not-first", lambda p: p.edit(hostfiles.PAM, lambda text: INCLUDE + text)),
+    Fault("pam-line-not-first", lambda p: p.edit(hostfiles.PAM, lambda text: SUBSTACK + text)),
+    Fault("pam-line-changed", lambda p: p.replace(hostfiles.PAM, " requisite ", " optional ")),
+    Fault("pam-line-changed", lambda p: p.replace(hostfiles.PAM, "=~ ?", "=~ [a-z]")),
     Fault("pam-module-missing", lambda p: p.away(plants.pam_module(p))),
     Fault("account-program-changed", plants.append(paths.ACCOUNT, "exit 0\n")),
     Fault(
@@ -247,8 +247,8 @@ HARMLESS: dict[str, Callable[[Planter], object]] = {
     "for others": lambda p: p.for_services("PasswordAuthentication yes", match="User admin"),
     "for root": lambda p: p.for_services("AuthorizedKeysFile /k", match="User root Address *"),
     "the usual": lambda p: p.sshd("LogLevel VERBOSE\nAcceptEnv LANG LC_*\n"),
-    "blanks": lambda p: p.edit(enroll.NSSWITCH, lambda text: text.replace("    ", "  ")),
-    "auth first": lambda p: p.edit(enroll.PAM, lambda text: f"auth required pam_env.so\n{text}"),
+    "blanks": lambda p: p.edit(hostfiles.NSSWITCH, lambda text: text.replace("    ", "  ")),
+    "auth first": lambda p: p.edit(hostfiles.PAM, lambda text: f"auth required pam_env.so\n{text}"),
     "hidden but for the hook": lambda p: plants.hide_processes(p, f",gid={plants.hook_gid(p)}"),
     "denied long ago": lambda p: plants.deny(p, 2 * DAY),
     "an open home": lambda p: p.mode(f"{paths.HOMES}/{SERVICE}", 0o755),

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sshd_hook import bundle as bundles
-from sshd_hook import enroll, hostfiles, install, paths
+from sshd_hook import hostfiles, install, paths
 from tests.hosts import DAY, SERVICE, wait_for
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def switch(old: str, new: str) -> Callable[[Planter], None]:
         assert old in lines
         return "".join(f"{new if line == old else line}\n" for line in lines)
 
-    return lambda p: p.edit(enroll.NSSWITCH, change)
+    return lambda p: p.edit(hostfiles.NSSWITCH, change)
 
 
 def append(inside: str, text: str) -> Callable[[Planter], None]:
@@ -277,11 +277,11 @@ def exclude_name(p: Planter) -> None:
 
 
 def keep_pam_elsewhere(p: Planter) -> None:
-    aside = p.away(enroll.PAM)
-    p.path(enroll.PAM).symlink_to(aside.name)
-    p.undo(p.path(enroll.PAM).unlink)
+    aside = p.away(hostfiles.PAM)
+    p.path(hostfiles.PAM).symlink_to(aside.name)
+    p.undo(p.path(hostfiles.PAM).unlink)
 
 
 def force_without_pam(p: Planter) -> None:
     p.for_services("ForceCommand /bin/true")
-    p.edit(enroll.PAM, hostfiles.remove_pam)
+    p.edit(hostfiles.PAM, hostfiles.remove_pam)

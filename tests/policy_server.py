@@ -3,7 +3,8 @@
 Run in the private machine as `python -m tests.policy_server FOLDER PORT [CERTIFICATE]`, the last
 a PEM file with its key for HTTPS. `policy.json` is the
 answer to a poll, held back while its version is the one asked with; `joined.json` the one to a
-join; what hosts sent is appended to `requests`.
+join; what hosts sent is appended to `requests`. While there is a file `forgotten`, or until a host
+joins, no host is known; `https-ca.pem` is what signs the server's certificate.
 """
 
 import json
@@ -21,6 +22,12 @@ class Handler(BaseHTTPRequestHandler):
     folder: Path
 
     def do_GET(self) -> None:
+        if self.path == "/hosts/https-ca":
+            self._answer((self.folder / "https-ca.pem").read_text())
+            return
+        if (self.folder / "forgotten").exists():
+            self.send_error(401)
+            return
         asked = parse_qs(urlsplit(self.path).query)
         deadline = time.monotonic() + int(asked["wait"][0])
         while True:
@@ -37,6 +44,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._note(self.rfile.read(int(self.headers["Content-Length"])).decode())
         joining = self.path == "/hosts/enroll"
+        if joining:
+            (self.folder / "forgotten").unlink(missing_ok=True)
         self._answer((self.folder / "joined.json").read_text() if joining else "{}")
 
     def _answer(self, text: str) -> None:

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machine.private import PrivateMachine
-from sshd_hook import paths
-from sshd_hook.doctor import questions
+from sshd_hook import paths, questions
 from sshd_hook.doctor.codes import CODES
 from sshd_hook.doctor.findings import SEVERITIES
 from tests.hosts import FOLDER, Host, PolicyCA

@@ -139,9 +139,9 @@ FAILURES = [
         lambda h: write(h, "/etc/ssh/sshd_config", "UsePAM no\n"), "UsePAM", id="without PAM"
     ),
     pytest.param(
-        lambda h: h.machine.check("useradd", "--badname", "backup-admin1-x--y"),
-        "backup-admin1-x--y",
-        id="somebody's name looks like a service's",
+        lambda h: h.machine.check("useradd", "--badname", "backupadmin12-x--y"),
+        "backupadmin12-x--y",
+        id="somebody has a name that a service can have",
     ),
     pytest.param(
         lambda h: write(h, "/etc/subuid", "a:100000:400000\n"), "no range", id="no uid is free"
@@ -178,15 +178,15 @@ def test_a_token_is_not_spent_where_sshd_would_object(fresh_host: Host) -> None:
     assert not fresh_host.machine.path(f"{FOLDER}/requests").exists()
 
 
-def test_enrolling_twice_says_so_and_changes_nothing(fresh_host: Host) -> None:
+def test_who_is_named_like_a_service_but_is_none_keeps_their_keys(fresh_host: Host) -> None:
+    name = "backup-admin1-x--y"
+    fresh_host.machine.check("useradd", "--badname", name)
+
     assert fresh_host.enroll().status == 0
-    before = state(fresh_host)
 
-    again = fresh_host.enroll()
-
-    assert again.status == 1
-    assert "enrolled already" in again.err
-    assert state(fresh_host) == before
+    effective = fresh_host.machine.check("/usr/sbin/sshd", "-T", "-C", f"user={name}")
+    assert "authorizedkeysfile .ssh/authorized_keys" in effective
+    assert "authorizedprincipalscommand none" in effective
 
 
 def test_what_the_ca_is_told(fresh_host: Host) -> None:
@@ -259,6 +259,19 @@ def certificate(host: Host, name: str, issuer: str = "") -> str:
     return f"{path}.pem"
 
 
+HTTPS = "https://ca.acme.example:8443"
+
+
+def serve_https(host: Host, name: str) -> None:
+    """Let the CA speak HTTPS with a certificate for `name`, by an authority that it shows."""
+    for authority in ("ours", "theirs"):
+        certificate(host, authority)
+    host.machine.check("cp", "/root/ours.crt", f"{FOLDER}/https-ca.pem")
+    words = ("-m", "tests.policy_server", FOLDER, "8443", certificate(host, name, "ours"))
+    host.machine.spawn(*PYTHON, *words, log="/var/log/ca")
+    wait_for(lambda: host.machine.listens(8443))
+
+
 @pytest.mark.parametrize(
     ("pinned", "served", "good"),
     [
@@ -270,14 +283,9 @@ def certificate(host: Host, name: str, issuer: str = "") -> str:
 def test_only_the_pinned_authority_speaks_for_the_ca(
     fresh_host: Host, pinned: str, served: str, *, good: bool
 ) -> None:
-    for authority in ("ours", "theirs"):
-        certificate(fresh_host, authority)
-    pem = certificate(fresh_host, served, "ours")
-    words = ("-m", "tests.policy_server", FOLDER, "8443", pem)
-    fresh_host.machine.spawn(*PYTHON, *words, log="/var/log/ca")
-    wait_for(lambda: fresh_host.machine.listens(8443))
+    serve_https(fresh_host, served)
     trust = ("--ca-file", f"/root/{pinned}.crt")
-    url = ("--ca", "https://ca.acme.example:8443", "--token", "t", "--name", "ssh1")
+    url = ("--ca", HTTPS, "--token", "t", "--name", "ssh1", "--admin", "none")
 
     ended = fresh_host.command("enroll", *url, *trust)
 
@@ -328,3 +336,34 @@ def test_status_says_what_is_obeyed_and_since_when(fresh_host: Host) -> None:
     assert URL in shown.out
     assert stale.status == 1
     assert "current    no" in stale.out
+
+
+def pin(host: Host, authority: str) -> str:
+    return host.machine.check("sha256sum", f"/root/{authority}.crt").split()[0]
+
+
+@pytest.mark.parametrize(
+    ("pinned", "served", "complaint"),
+    [
+        ("ours", "ca.acme.example", ""),
+        ("theirs", "ca.acme.example", "somebody answers in its place"),
+        ("ours", "evil.example", "certificate verify failed"),
+    ],
+)
+def test_a_fingerprint_is_enough_to_know_the_ca_by(
+    fresh_host: Host, pinned: str, served: str, complaint: str
+) -> None:
+    serve_https(fresh_host, served)
+    url = ("--ca", HTTPS, "--token", "t", "--name", "ssh1", "--admin", "none")
+
+    ended = fresh_host.command("enroll", *url, "--ca-pin", pin(fresh_host, pinned))
+
+    assert complaint in ended.err
+    if not complaint:
+        assert ended.status == 0, ended.err
+        assert fresh_host.read(agent_host.CA_FILE) == fresh_host.read("/root/ours.crt")
+    else:
+        assert ended.status == 1
+        assert not fresh_host.machine.path(f"{FOLDER}/requests").exists()
+        # And what was pinned must not be fetched by a name that is none.
+        assert "--ca-pin is not" in fresh_host.command("enroll", *url, "--ca-pin", "x").err

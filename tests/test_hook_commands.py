@@ -31,7 +31,7 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
     [
         (),
         ("nonsense",),
-        ("enroll",),
+        ("enroll", "--admin"),
         ("enroll", "--ca", "x"),
         ("agent", "--twice"),
         ("status", "x"),

@@ -71,7 +71,7 @@ def world() -> Iterator[World]:
         here = World(machine)
         line = here.operate("host", "token", HOST).strip()
         words = line.removeprefix("sshd-hook").split()
-        machine.check(*PYTHON, "-m", "sshd_hook.main", *words)
+        machine.check(*PYTHON, "-m", "sshd_hook.main", *words, "--admin", "none")
         machine.spawn(paths.SSHD_HOOK, "userdb", "--supervise", log="/var/log/userdb")
         machine.spawn(paths.SSHD_HOOK, "agent", log="/var/log/agent")
         wait_for(lambda: "obeying" in machine.path("/var/log/agent").read_text())

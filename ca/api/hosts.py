@@ -14,8 +14,8 @@ from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, Response
 
 from ca.api.gate import bearer_token
-from ca.errors import InvalidRequest
-from ca.hosts import freshness, join
+from ca.errors import InvalidRequest, NotFound
+from ca.hosts import freshness, https_ca, join
 from ca.hosts.policy import Current, Policies
 from ca.hosts.watch import Watch
 from ca.issuance import host as issuance
@@ -91,6 +91,15 @@ def enroll(asked: Enrolment, services: Given) -> dict[str, Any]:
             issuance.issue(services.issuer, subject, key, now) for key in host_keys
         ],
     }
+
+
+@router.get("/https-ca")
+def get_https_ca(services: Given) -> Response:
+    """Who signs this CA's HTTPS certificate (PEM), for a machine that knows its fingerprint."""
+    certificates = https_ca.read(services.settings.data)
+    if certificates is None:
+        raise NotFound("No operator has said who signs this CA's HTTPS certificate.")
+    return Response(certificates, media_type="application/x-pem-file")
 
 
 def authenticate(host_id: str, request: Request, services: Given) -> Host:

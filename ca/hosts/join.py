@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from ca import audit
 from ca.errors import AlreadyUsed, Conflict, NotAuthenticated, NotFound
-from ca.store import directory, hosts
+from ca.store import directory, hosts, revocations
 from ca.store.engine import reading, writing
 from ca.store.hosts import Host
+from ca.store.revocations import Cause
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -54,6 +55,24 @@ def make_token(engine: Engine, name: str, aliases: tuple[str, ...], actor: str, 
         hosts.add_join_token(connection, hash_of(token), host.id, names, now + LIFETIME)
         audit.append(connection, "host:token", actor, host.id, {"names": list(names)})
     return token
+
+
+def place(engine: Engine, name: str, services: tuple[str, ...], actor: str, now: int) -> None:
+    """Say that these services are on the host `name` from now on.
+
+    Raises:
+        NotFound: there is no such host or service.
+    """
+    with writing(engine) as connection:
+        directory.lock(connection)
+        if hosts.find_host(connection, name) is None:
+            raise NotFound(f"There is no host {name}.")
+        missing = sorted(set(services) - set(hosts.place(connection, name, services)))
+        if missing:
+            raise NotFound(f"There is no service {', '.join(missing)}.")
+        for service in services:
+            audit.append(connection, "service:change", actor, service, {"host": name})
+        directory.bump(connection, now)
 
 
 def join(engine: Engine, token: str, name: str, public_key: bytes, now: int) -> Joined:
@@ -111,8 +130,10 @@ def still_there(engine: Engine, host_id: str) -> Host:
     return host
 
 
-def remove(engine: Engine, name: str, actor: str, now: int) -> None:
-    """Take a host out of the directory: its token is void, and its services are nowhere.
+def remove(engine: Engine, name: str, actor: str, now: int) -> int:
+    """Take a host out of the directory; return how many certificates it had.
+
+    Its token is void, its certificates are revoked, and its services are nowhere.
 
     Raises:
         NotFound: there is none of this name.
@@ -122,9 +143,12 @@ def remove(engine: Engine, name: str, actor: str, now: int) -> None:
         host = hosts.find_host(connection, name)
         if host is None:
             raise NotFound(f"There is no host {name}.")
+        cause = Cause(now, actor, "host:remove")
+        revoked = revocations.revoke_user(connection, host.id, cause)
         hosts.remove_host(connection, host.id)
-        audit.append(connection, "host:remove", actor, name, {"id": host.id})
+        audit.append_revoking(connection, cause, name, revoked, id=host.id)
         directory.bump(connection, now)
+    return len(revoked)
 
 
 def hash_of(token: str) -> str:

@@ -113,6 +113,13 @@ def add_host(connection: Connection, host_id: str, name: str) -> None:
     connection.execute(insert(hosts).values(id=host_id, name=name, names=[name]))
 
 
+def place(connection: Connection, host_name: str, services: Sequence[str]) -> list[str]:
+    """Put these services on a host; return those that there are."""
+    table = tables.services
+    moved = update(table).where(table.c.name.in_(services)).values(host=host_name)
+    return list(connection.execute(moved.returning(table.c.name)).scalars())
+
+
 def remove_host(connection: Connection, host_id: str) -> None:
     """Take a host out of the directory: its token is void."""
     connection.execute(delete(hosts).where(hosts.c.id == host_id))

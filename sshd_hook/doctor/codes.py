@@ -5,7 +5,7 @@ A code is for monitoring and for searching: once released, it keeps its meaning.
 
 from __future__ import annotations
 
-from sshd_hook import enroll, hostfiles, paths, preflight
+from sshd_hook import hostfiles, paths, preflight
 from sshd_hook.agent import host as agent_host
 from sshd_hook.doctor.findings import FAULT, WARNING, Code
 
@@ -146,7 +146,7 @@ CODES = {
     "forced-command-ungated": Code(
         FAULT,
         "a ForceCommand lets in whom the hook refuses, because PAM does not run our program",
-        f"Put the lines of {_LINES} first in {enroll.PAM}, or remove the ForceCommand.",
+        f"Put the lines of {_LINES} first in {hostfiles.PAM}, or remove the ForceCommand.",
     ),
     "chroot-directory": Code(
         WARNING, "sshd locks services into a folder, where our programs are not", _WINS
@@ -164,12 +164,12 @@ CODES = {
     "pam-line-missing": Code(
         FAULT,
         "PAM does not run our program for sshd, as after an upgrade that replaced its file",
-        f"Put the lines of {_LINES} first in {enroll.PAM}.",
+        f"Put the lines of {_LINES} first in {hostfiles.PAM}.",
     ),
     "pam-line-not-first": Code(
         FAULT,
         "something in PAM's file for sshd comes before our lines and may let people in",
-        f"Put the lines of {_LINES} first in {enroll.PAM}.",
+        f"Put the lines of {_LINES} first in {hostfiles.PAM}.",
     ),
     "pam-line-changed": Code(
         FAULT,
@@ -245,33 +245,33 @@ CODES = {
     "nsswitch-passwd": Code(
         FAULT,
         "names of services do not resolve, because `passwd` does not ask systemd",
-        f"Add `systemd` to `passwd:` in {enroll.NSSWITCH}.",
+        f"Add `systemd` to `passwd:` in {hostfiles.NSSWITCH}.",
     ),
     "nsswitch-group": Code(
         FAULT,
         "groups of services do not resolve, because `group` does not ask systemd",
-        f"Add `systemd` to `group:` in {enroll.NSSWITCH}.",
+        f"Add `systemd` to `group:` in {hostfiles.NSSWITCH}.",
     ),
     "nsswitch-shadow": Code(
         FAULT,
         "PAM refuses services, because `shadow` does not ask systemd",
-        f"Add `systemd` to `shadow:` in {enroll.NSSWITCH}.",
+        f"Add `systemd` to `shadow:` in {hostfiles.NSSWITCH}.",
     ),
     "nsswitch-initgroups": Code(
         WARNING,
         "each login asks the user database for groups, so one that hangs holds up administrators",
-        f"Write `initgroups:` with the sources of `group:` but systemd in {enroll.NSSWITCH}.",
+        f"Write `initgroups:` with the sources of `group:` but systemd in {hostfiles.NSSWITCH}.",
     ),
     "shadow-unanswered": Code(
         FAULT,
         "PAM refuses services, because nothing answers for their shadow entries",
-        f"See {enroll.NSSWITCH}; before systemd 248, put `account [success=done default=ignore] …`"
+        f"See {hostfiles.NSSWITCH}; before systemd 248, put `account [success=done default=ignore] …`"
         " after pam_nologin, as enroll does.",
     ),
     "names-unresolved": Code(
         FAULT,
         "names of services do not lead to our accounts",
-        f"See what answers before `systemd` in {enroll.NSSWITCH}, or restart nscd.",
+        f"See what answers before `systemd` in {hostfiles.NSSWITCH}, or restart nscd.",
     ),
     "names-fit-services": Code(
         FAULT,
@@ -405,7 +405,7 @@ CODES = {
     "not-started-at-boot": Code(
         WARNING,
         "systemd does not start a unit of ours when this machine boots",
-        f"Run `systemctl enable {' '.join(enroll.UNITS)}`.",
+        f"Run `systemctl enable {' '.join(hostfiles.UNITS)}`.",
     ),
     # --- the doctor ---
     "check-failed": Code(

@@ -10,16 +10,15 @@ import pwd
 import subprocess
 import time
 
-from sshd_hook import accounts, bundle, freshness, paths, preflight
+from sshd_hook import accounts, bundle, freshness, paths, preflight, questions
 from sshd_hook.agent import apply, host, supervise
 from sshd_hook.changes import ENVIRONMENT
-from sshd_hook.doctor import questions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sshd_hook.doctor.questions import Question
+    from sshd_hook.questions import Question
 
 PATIENCE = 5  # seconds for a program to answer
 USERDB_SOCKETS = (paths.USERDB_ROOT_SOCKET, paths.USERDB_SOCKET)

@@ -6,8 +6,8 @@ import contextlib
 import fnmatch
 import os
 
-from sshd_hook import hostfiles, paths, preflight
-from sshd_hook.doctor import pam, questions
+from sshd_hook import hostfiles, paths, preflight, questions
+from sshd_hook.doctor import pam
 from sshd_hook.doctor.findings import Finding
 from sshd_hook.wire import Reader, unb64
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sshd_hook.doctor.examined import Examined, Settings
-    from sshd_hook.doctor.questions import Question
+    from sshd_hook.questions import Question
 
 # The code for each keyword that must have one value. `preflight.DEMANDED` says which.
 CODES = {
@@ -49,7 +49,6 @@ FURTHER = {
     "denyusers": ("allow-lists", ("none",)),
     "denygroups": ("allow-lists", ("none",)),
 }
-STRICTER = {"allowtcpforwarding": ("no",)}  # what an administrator may want instead
 
 OURS = ("trustedusercakeys", "revokedkeys", "authorizedprincipalscommand")
 DANGEROUS = ("LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "ENV", "BASH_ENV", "PYTHONPATH")
@@ -82,7 +81,7 @@ def _check(question: Question, settings: Settings) -> Iterator[Finding]:
         yield Finding("gate-missing", f"for {question}")
         return
     for keyword, code in CODES.items():
-        allowed = (preflight.DEMANDED[keyword], *STRICTER.get(keyword, ()))
+        allowed = (preflight.DEMANDED[keyword], *preflight.STRICTER.get(keyword, ()))
         if settings.get(keyword) not in allowed:
             yield _says(code, keyword, question, settings)
     for keyword, (code, values) in FURTHER.items():

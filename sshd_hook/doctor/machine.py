@@ -7,7 +7,7 @@ import glob
 import os
 import re
 
-from sshd_hook import enroll, paths, preflight
+from sshd_hook import hostfiles, paths, preflight
 from sshd_hook.doctor.findings import Finding
 
 TYPE_CHECKING = False
@@ -86,8 +86,8 @@ def check_denials(host: Examined) -> Iterator[Finding]:
 def check_boot(_host: Examined) -> Iterator[Finding]:
     """That systemd, where it runs, starts our units at the next boot."""
     if preflight.has_systemd():
-        for unit in enroll.UNITS:
-            if not glob.glob(f"{enroll.UNIT_FOLDER}/*.wants/{unit}"):
+        for unit in hostfiles.UNITS:
+            if not preflight.is_enabled(unit):
                 yield Finding("not-started-at-boot", unit)
                 return
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sshd_hook import accounts, enroll, hostfiles, paths, preflight
+from sshd_hook import accounts, hostfiles, paths, preflight, questions
 from sshd_hook.doctor import examined, pam
 from sshd_hook.doctor.examined import Unknown
 from sshd_hook.doctor.findings import Finding
@@ -43,7 +43,7 @@ def check_resolution(host: Examined) -> Iterator[Finding]:
     """That names of services lead to our accounts, through all of the name service."""
     host.check_name_service()
     if "passwd" not in _wanted():
-        wanted = {preflight.PROBE: host.accounts.shared}
+        wanted = {questions.PROBE: host.accounts.shared}
         wanted.update(list(host.live_services.items())[:1])
         for name, uid in wanted.items():
             entry = (examined.ask(("getent", "passwd", name)) or "").split(":")
@@ -51,7 +51,7 @@ def check_resolution(host: Examined) -> Iterator[Finding]:
                 yield Finding("names-unresolved", name)
                 return
     if "shadow" not in _wanted() and not _has_shadow():
-        yield Finding("shadow-unanswered", preflight.PROBE)
+        yield Finding("shadow-unanswered", questions.PROBE)
 
 
 def check_map(host: Examined) -> Iterator[Finding]:
@@ -79,7 +79,7 @@ def check_uids(host: Examined) -> Iterator[Finding]:
 
 def _wanted() -> list[str]:
     """The databases whose lines enrolling would change."""
-    with open(enroll.NSSWITCH, encoding="utf-8", errors="replace") as file:
+    with open(hostfiles.NSSWITCH, encoding="utf-8", errors="replace") as file:
         lines = [line for line in file.read().splitlines() if not line.startswith("#")]
     # Without its comments nothing of what enrolling noted is put back first.
     enrolled = hostfiles.add_name_service("".join(f"{line}\n" for line in lines)).splitlines()
@@ -90,7 +90,7 @@ def _wanted() -> list[str]:
 def _has_shadow() -> bool:
     """Whether PAM's own module finds services, or is passed over for them."""
     passed_over = any("success=done" in words[1] for words in pam.account_lines())
-    return passed_over or examined.ask(("getent", "shadow", preflight.PROBE)) is not None
+    return passed_over or examined.ask(("getent", "shadow", questions.PROBE)) is not None
 
 
 CHECKS: tuple[Callable[[Examined], Iterator[Finding]], ...] = (

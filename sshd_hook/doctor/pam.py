@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 
-from sshd_hook import enroll, hostfiles, paths, preflight
+from sshd_hook import hostfiles, paths, preflight
 from sshd_hook.doctor.findings import Finding
 
 TYPE_CHECKING = False
@@ -19,7 +19,7 @@ MAX_INCLUDES = 32  # pam_handlers.c, PAM_SUBSTACK_MAX_LEVEL
 INCLUDING = ("include", "substack")
 
 
-def account_lines(path: str = enroll.PAM, depth: int = 0) -> Iterator[list[str]]:
+def account_lines(path: str = hostfiles.PAM, depth: int = 0) -> Iterator[list[str]]:
     """The words of each account line for sshd, in the order in which PAM asks them."""
     if depth > MAX_INCLUDES or not os.path.isfile(path):
         return

@@ -7,9 +7,8 @@ import os
 import stat
 from dataclasses import dataclass
 
-from sshd_hook import enroll, install, paths, userdb
+from sshd_hook import hostfiles, install, paths, questions, userdb
 from sshd_hook.agent import host as agent_host
-from sshd_hook.doctor import questions
 from sshd_hook.doctor.findings import Finding
 
 TYPE_CHECKING = False
@@ -96,7 +95,7 @@ def places_elsewhere(host: Examined) -> list[Place]:
 
 def files_of_others() -> set[str]:
     """What the host's packages keep and logins rest on, at the end of the links that they make."""
-    found = {enroll.PAM, enroll.NSSWITCH, *questions.files(questions.CONFIGURATION)}
+    found = {hostfiles.PAM, hostfiles.NSSWITCH, *questions.files(questions.CONFIGURATION)}
     return {os.path.realpath(path) for path in found - {paths.SSHD_DROP_IN}}
 
 

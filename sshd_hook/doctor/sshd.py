@@ -7,10 +7,9 @@ import os
 import re
 import subprocess
 
-from sshd_hook import preflight
+from sshd_hook import preflight, questions
 from sshd_hook.certificate import HOST, is_valid_at, parse
 from sshd_hook.changes import ENVIRONMENT
-from sshd_hook.doctor import questions
 from sshd_hook.doctor.examined import PATIENCE, SshdError
 from sshd_hook.doctor.findings import Finding
 from sshd_hook.wire import b64, unb64
@@ -80,7 +79,8 @@ def check_host_certificates(host: Examined) -> Iterator[Finding]:
         if found.kind != HOST or not is_valid_at(found, host.now):
             yield Finding("host-certificate-expired", path)
         elif host.now > found.valid_after + life * RENEWED_AT:
-            yield Finding("host-certificate-expiring", path)
+            days = (found.valid_before - host.now) // 86400
+            yield Finding("host-certificate-expiring", f"{path}, in {days} days")
         if b64(found.public_key) not in keys:
             yield Finding("host-certificate-key", path)
 

@@ -12,12 +12,13 @@ import ipaddress
 import os
 from dataclasses import dataclass
 
-from sshd_hook import hostfiles, preflight
+from sshd_hook import hostfiles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+PROBE = "a000000000000-probe--probe"  # of the grammar, in a project that is nobody's
 FOLDER = "/etc/ssh"
 CONFIGURATION = f"{FOLDER}/sshd_config"
 MAX_INCLUDES = 16  # servconf.c, SERVCONF_MAX_DEPTH
@@ -35,17 +36,18 @@ class Question:
     # Where a block is about these, sshd wants to be told.
     laddr: str = "127.0.0.1"
     lport: str = "22"
-    rdomain: str = ""
+    rdomain: str = "none"
 
     def specification(self) -> str:
         """The value of `-C`."""
-        return ",".join(f"{name}={value}" for name, value in vars(self).items() if value)
+        return ",".join(f"{name}={value}" for name, value in vars(self).items())
 
     def __str__(self) -> str:
         return f"{self.user} from {self.addr} ({self.host}) to {self.laddr} port {self.lport}"
 
 
 ROOT = Question("root")
+PLAIN = Question(PROBE)
 
 
 def about_services(services: Sequence[str]) -> list[Question]:
@@ -54,7 +56,7 @@ def about_services(services: Sequence[str]) -> list[Question]:
     Of a block that no service's name can fit, none.
     """
     name, address = ELSEWHERE
-    asked = [Question(preflight.PROBE), Question(preflight.PROBE, name, address)]
+    asked = [Question(PROBE), Question(PROBE, name, address)]
     for criteria in match_lines(CONFIGURATION):
         user = _service(criteria.get("user", "*"), services)
         if user is not None:
@@ -65,7 +67,7 @@ def about_services(services: Sequence[str]) -> list[Question]:
                     _address(criteria.get("address", address)),
                     _address(criteria.get("localaddress", Question.laddr)),
                     _example(criteria.get("localport", Question.lport)),
-                    _example(criteria.get("rdomain", "")),
+                    _example(criteria.get("rdomain", Question.rdomain)),
                 )
             )
     return list(dict.fromkeys(asked))
@@ -138,7 +140,7 @@ def _criteria(words: Sequence[str]) -> dict[str, str]:
 def _service(patterns: str, services: Sequence[str]) -> str | None:
     """The name of a service, one of this host if possible, that fits a Match line's users."""
     chosen = [pattern for pattern in patterns.split(",") if not pattern.startswith("!")]
-    for name in (preflight.PROBE, *services):
+    for name in (PROBE, *services):
         if _fits(name, patterns):
             return name
     found = (common(pattern, hostfiles.SERVICES) for pattern in chosen)

@@ -1,0 +1,82 @@
+"""Undoing what enrolling did."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+from sshd_hook import accounts, atomic, hostfiles, install, paths, preflight, prepare
+from sshd_hook.agent import apply, daemon, host, supervise
+from sshd_hook.changes import Changes, run
+from sshd_hook.enroll import FAILURES, OURS, EnrollError
+
+
+def unenroll(*, dry_run: bool) -> None:
+    """Take all of it away but the services' files and the map of their uids.
+
+    The way in for services is closed first; whoever is stopped in between can start again.
+
+    Raises:
+        EnrollError: some or all of it is still there; the message says what was in the way.
+    """
+    if dry_run:
+        lines = (
+            "Would take away:",
+            *(f"    {path}" for path in _ours()),
+            f"Would keep {paths.HOMES}.",
+        )
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        return
+    try:
+        preflight.check_root()
+        _see_that_nothing_runs()
+    except FAILURES as error:
+        raise EnrollError(str(error)) from error
+    try:
+        atomic.remove(paths.SSHD_DROP_IN)
+        prepare.reload_sshd()
+        changes = Changes()
+        changes.edit(hostfiles.PAM, hostfiles.remove_pam)
+        _stop_services()
+        with daemon.lock():
+            changes.edit(hostfiles.NSSWITCH, hostfiles.remove_name_service)
+            _keep_map()
+            install.remove()
+            for path in _ours():
+                shutil.rmtree(path, ignore_errors=True)
+        for user in {paths.HOOK_USER, paths.USERDB_USER} & set(preflight.all_names()):
+            run(("userdel", user))
+    except FAILURES as error:
+        raise EnrollError(f"not done yet: {error}; mend that and run this again") from error
+
+
+def _ours() -> list[str]:
+    """What is taken away; a package's programs are the package manager's to remove."""
+    return [path for path in OURS if path != paths.PROGRAMS or not install.is_packaged()]
+
+
+def _see_that_nothing_runs() -> None:
+    """Where there is no systemd to stop them, whoever started our daemons must have done so."""
+    if not preflight.has_systemd():
+        with daemon.lock():
+            if supervise.answers(paths.USERDB_SOCKET, supervise.PATIENCE):
+                raise host.HostError("the user database runs: stop its supervisor first")
+
+
+def _stop_services() -> None:
+    if preflight.has_systemd():
+        for unit in reversed(hostfiles.UNITS):
+            if install.is_packaged() or os.path.exists(f"{hostfiles.UNIT_FOLDER}/{unit}"):
+                run(("systemctl", "disable", "--now", unit))
+                atomic.remove(f"{hostfiles.UNIT_FOLDER}/{unit}")
+        run(("systemctl", "daemon-reload"))
+        atomic.remove(hostfiles.TMPFILES)
+
+
+def _keep_map() -> None:
+    """Leave the map of uids to root, with every service in it gone."""
+    if os.path.exists(paths.UIDS):
+        known = accounts.settle(apply.load_accounts(), ())
+        atomic.write(paths.UIDS, accounts.render(known), atomic.PRIVATE)
+    prepare.remove_empty_homes()
