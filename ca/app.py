@@ -33,6 +33,7 @@ ROUTES = (
     "ca.api.references",
     "ca.api.projects",
     "ca.api.environments",
+    "ca.api.explain",
     "ca.api.user_access",
     "ca.api.organizations",
     "ca.api.members",

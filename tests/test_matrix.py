@@ -246,6 +246,7 @@ class Stage:
             "session_id": "nothing",
             "identity_id": "nothing",
             "slug": "acme",
+            "service": "nothing",
             "host_id": "nothing",
         }
         filled = {part: self._id(value) for part, value in {**usual, **ask.path, **named}.items()}

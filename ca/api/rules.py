@@ -111,6 +111,8 @@ RULES = {
     "DELETE /users/{user_id}/totp": ONESELF,
     "GET /users/{user_id}/webauthn": ONESELF,
     "DELETE /users/{user_id}/webauthn/{key_id}": ONESELF,
+    # A service tells whoever has no role there that there is none.
+    "GET /services/{service}/access": LOGGED_IN,
     # Organizations.
     "GET /organizations": LOGGED_IN,
     "POST /organizations": LOGGED_IN,

@@ -19,6 +19,7 @@ COMMANDS = {
     "session": "session:session",
     "token": "token:token",
     "org": "org:org",
+    "explain": "explain:explain",
 }
 
 

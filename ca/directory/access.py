@@ -36,7 +36,7 @@ class Caller:
     @property
     def claims(self) -> Claims:
         """How they logged in."""
-        return Claims(self.session.amr, self.session.auth_time, self.session.via)
+        return self.session.claims
 
 
 def require(decision: Decision, otherwise: Exception) -> None:

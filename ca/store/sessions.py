@@ -15,6 +15,7 @@ from ca.store.tables import (
     revoked_access_tokens,
     users,
 )
+from sshd_hook.policy import Claims
 
 BROWSER_IDLE = 3600  # seconds (NIST SP 800-63B-4, AAL2)
 BROWSER_LIFETIME = 86400  # seconds, likewise
@@ -57,6 +58,11 @@ class GrantSession:
     def amr(self) -> frozenset[str]:
         """How its person logged in."""
         return amr_of(self.proofs)
+
+    @property
+    def claims(self) -> Claims:
+        """What its tokens and certificates claim."""
+        return Claims(self.amr, self.auth_time, self.via)
 
     @property
     def auth_time(self) -> int | None:
@@ -244,6 +250,14 @@ def live_session_query(
         revoked = select(revoked_access_tokens.c.jti).where(revoked_access_tokens.c.jti == jti)
         query = query.where(~revoked.exists())
     return query
+
+
+def live_sessions_of(connection: Connection, user_id: str, now: int) -> list[GrantSession]:
+    """Somebody's grant sessions that count, the one that was begun first first."""
+    every = live_session_query(grant_sessions.c.sid, now, None)
+    mine = every.where(grant_sessions.c.user_id == user_id)
+    rows = connection.execute(mine.order_by(grant_sessions.c.created_at, grant_sessions.c.sid))
+    return [session_of(row) for row in rows]
 
 
 def touch_grant_session(connection: Connection, sid: str, now: int) -> None:

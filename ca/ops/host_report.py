@@ -1,0 +1,28 @@
+"""`amrgate-ca host report-only`: let a host report before it holds anything against anybody."""
+
+from pathlib import Path
+
+import click
+
+from ca.hosts import reporting
+from ca.ops.database import open_database, operator
+from ca.ops.options import data_option
+
+
+@click.command("report-only")
+@click.argument("name")
+@click.argument("state", type=click.Choice(["on", "off"]))
+@data_option
+def report_only_command(name: str, state: str, data: Path) -> None:
+    """Let the host NAME only report: it lets in whoever lacks what is required of a login, and logs
+    it. Roles and networks hold as ever.
+
+    A file that is applied later may say otherwise: `report_only` in its section of the host.
+
+    Example: amrgate-ca host report-only ssh.acme.example on
+    """
+    with open_database(data) as engine:
+        on = state == "on"
+        reporting.set_report_only(engine, name, operator(), report_only=on)
+    done = "now only reports" if state == "on" else "holds what is required against everybody"
+    click.echo(f"{name} {done}.")
