@@ -79,7 +79,7 @@ def test_a_provider_from_its_making_to_its_end(acme: Services) -> None:
     again = bob.post("/organizations/acme/sso", GITHUB)
     assert again.status_code == 409, "a slug is never used again"
     events = [event for event, _, subject in records(acme.engine) if subject == "work"]
-    assert events == ["provider:add", "provider:change", "provider:remove"]
+    assert events == ["provider:add", "provider:change", "provider:end", "provider:remove"]
 
 
 @pytest.mark.attack(142, 150)

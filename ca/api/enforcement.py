@@ -8,13 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ca.api import gate
 from ca.api.gate import Authenticated
-from ca.directory import enforcement, reminders
+from ca.directory import enforcement, loosened, reminders
 from ca.directory.access import Caller
-from ca.directory.read import OrganizationView
+from ca.directory.apply.diff import Change
 from ca.identity import notices
 from ca.services import Given, Services
 from ca.store import directory
-from ca.store.directory import Requirement
 from ca.store.engine import reading, writing
 from sshd_hook.policy import ADMIN, VIEWER
 
@@ -110,9 +109,8 @@ def enable_enforcement(
         directory.lock(connection)
         view = gate.organization(connection, caller, organization_id, ADMIN)
         after = enforcement.enabled(view.stored, **said)
-        weaker = enforcement.change(connection, view, caller, after, int(time.time()))
-    if weaker:
-        _announce(services, view, caller, after)
+        changed = enforcement.change(connection, view, caller, after, int(time.time()))
+    announce_less(services, caller, changed)
 
 
 @router.post(f"{ENFORCEMENT}/disable", status_code=204)
@@ -122,9 +120,8 @@ def disable_enforcement(organization_id: str, caller: Authenticated, services: G
         directory.lock(connection)
         view = gate.organization(connection, caller, organization_id, ADMIN)
         after = enforcement.disabled(view.stored)
-        weaker = enforcement.change(connection, view, caller, after, int(time.time()))
-    if weaker:
-        _announce(services, view, caller, after)
+        changed = enforcement.change(connection, view, caller, after, int(time.time()))
+    announce_less(services, caller, changed)
 
 
 @router.post("/mfa/remind")
@@ -144,13 +141,8 @@ def remind_of_mfa(
     }
 
 
-def _announce(
-    services: Services, view: OrganizationView, caller: Caller, after: Requirement
-) -> None:
-    """Tell the other admins, who may see that it was not meant."""
-    with reading(services.engine) as connection:
-        admins = directory.admins(connection, view.organization.id)
-    asked = enforcement.in_words(after)
-    notices.tell_of_requirement(
-        services.settings, admins, view.organization.name, caller.user, asked
-    )
+def announce_less(services: Services, caller: Caller, changed: Change) -> None:
+    """Tell the other admins if what the caller has changed asks less of logins."""
+    who = f"{caller.user.name} ({caller.user.username})"
+    engine, settings = services.engine, services.settings
+    loosened.announce(engine, settings, who, [changed], but=caller.user.id)

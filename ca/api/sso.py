@@ -7,12 +7,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from ca.api import gate
+from ca.api.enforcement import announce_less
 from ca.api.gate import Authenticated
 from ca.api.shapes import moment
 from ca.api.totp import Oneself, acting_of
-from ca.directory import providers
+from ca.directory import people, providers
 from ca.identity import notices
-from ca.identity.sso import logins
 from ca.identity.sso.fetch import Networks
 from ca.services import Given, Services
 from ca.store import directory
@@ -74,7 +74,7 @@ def create_provider(
     with writing(services.engine) as connection:
         directory.lock(connection)
         view = gate.organization(connection, caller, organization_id, ADMIN)
-        made = providers.add(
+        made, mapped = providers.add(
             connection,
             view,
             caller,
@@ -83,6 +83,7 @@ def create_provider(
             now=int(time.time()),
             **asked.model_dump(exclude_none=True),
         )
+    announce_less(services, caller, mapped)
     return _item(made, view.stored.amr)
 
 
@@ -94,7 +95,7 @@ def update_provider(
     with writing(services.engine) as connection:
         directory.lock(connection)
         view = gate.organization(connection, caller, organization_id, ADMIN)
-        after = providers.change(
+        after, mapped = providers.change(
             connection,
             view,
             caller,
@@ -104,6 +105,7 @@ def update_provider(
             now=int(time.time()),
             **asked.model_dump(exclude_none=True),
         )
+    announce_less(services, caller, mapped)
     return _item(after, view.stored.amr)
 
 
@@ -137,7 +139,8 @@ def release_provider(
     with writing(services.engine) as connection:
         directory.lock(connection)
         view = gate.organization(connection, caller, organization_id, ADMIN)
-        providers.release(connection, view, caller, slug, int(time.time()))
+        released = providers.release(connection, view, caller, slug, int(time.time()))
+    announce_less(services, caller, released)
 
 
 @router.get(IDENTITIES)
@@ -161,7 +164,7 @@ def list_identities(caller: Oneself, services: Given) -> list[dict[str, Any]]:
 @router.delete(f"{IDENTITIES}/{{identity_id}}", status_code=204)
 def unlink_identity(identity_id: str, caller: Oneself, services: Given) -> None:
     """Unlinks an identity; what rests on it ends."""
-    logins.unlink(services.engine, acting_of(caller), identity_id, int(time.time()))
+    people.unlink(services.engine, acting_of(caller), identity_id, int(time.time()))
     notices.tell(services.settings, caller.user, "identity:unlink")
 
 

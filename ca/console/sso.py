@@ -18,6 +18,7 @@ from ca.console.flow import Purpose
 from ca.console.pages import show
 from ca.console.routes import For, proved
 from ca.console.security import acting, back, logged_in
+from ca.directory import people
 from ca.errors import CAError, InsufficientAuthentication, InvalidRequest
 from ca.http import status_of
 from ca.identity import factors, notices
@@ -131,7 +132,7 @@ def unlink(services: Given, request: Request, form: Form) -> Response:
     """Unlinks one; whoever rests on it is logged out."""
     now = int(time.time())
     session, _found = logged_in(services, request)
-    logins.unlink(services.engine, acting(session), form.get("id", ""), now)
+    people.unlink(services.engine, acting(session), form.get("id", ""), now)
     notices.tell(services.settings, session.user, "identity:unlink")
     return back(services, session, now)
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from ca import audit
 from ca.directory import read, requirements
 from ca.directory.access import Caller, require
+from ca.directory.apply.diff import Change
 from ca.directory.governed import can_meet, governed
 from ca.errors import Denied, InvalidRequest
 from ca.identity.proofs import amr_of, auth_time_of
 from ca.identity.stepup import FRESH
 from ca.store import certificates, directory, members
+from ca.store.items import Item
 from sshd_hook import policy
 from sshd_hook.policy import ADMIN, VIEWER, Access
 
@@ -117,12 +119,12 @@ def _is_touched(
 
 def change(
     connection: Connection, view: OrganizationView, caller: Caller, after: Requirement, now: int
-) -> bool:
+) -> Change:
     """Require `after` in an organization, if its admin `caller` may make it so.
 
     They must meet it themselves, with `mfa` in their present login: nobody locks themselves out.
     To require less than before they must also have logged in just now: a stolen session must not
-    be enough. Returns whether it asks for less: the other admins are told then.
+    be enough. The other admins are told of it if it asks for less: `loosened.announce` does.
 
     Raises:
         InsufficientAuthentication: their login does not show that.
@@ -150,4 +152,5 @@ def change(
         subject = f"organization {view.organization.name}"
         audit.append(connection, "requirement:change", caller.user.id, subject, detail)
         directory.bump(connection, now)
-    return weaker
+    item = Item("requirement", ("organization", view.organization.name))
+    return Change(item, before.attributes(), after.attributes())

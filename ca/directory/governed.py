@@ -56,14 +56,15 @@ def able_admins(connection: Connection, organization_id: str) -> set[str]:
 def can_meet(asked: Requirement, member: Member, linked: set[str]) -> bool:
     """Whether somebody has what a login needs that meets `asked`.
 
-    `linked` are the providers at which they have an identity.
+    `linked` are the providers at which they have an identity. A second factor alone is not counted
+    as a way in: whether a key will verify its person is not known.
     """
-    if not (member.password or linked or member.second_factor):
+    if not (member.password or linked):
         return False
     logins = {value.removeprefix("sso:") for value in asked.amr if value != "mfa"}
     if not logins <= linked:
         return False
-    return "mfa" not in asked.amr or (member.second_factor and bool(member.password or linked))
+    return "mfa" not in asked.amr or member.second_factor
 
 
 def _deciding(connection: Connection, organization_id: str) -> tuple[set[str], set[str]]:

@@ -1,4 +1,4 @@
-"""Keeping somebody out of everything, and letting them in again."""
+"""Keeping somebody out of everything, letting them in again, and taking a way in from oneself."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ca import audit
 from ca.directory.apply.grammar import DISPLAY_NAME
 from ca.directory.governed import governed
 from ca.errors import InvalidRequest, NotFound
+from ca.identity.sso import logins
 from ca.identity.token_ends import end_tokens, end_tokens_resting_on
 from ca.store import directory, members, people, webauthn
 from ca.store.engine import writing
@@ -19,6 +20,7 @@ from sshd_hook.policy import POSSESSION
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
+    from ca.identity.factors import Acting
     from ca.store.people import User
 
 
@@ -37,6 +39,21 @@ def disable(engine: Engine, username: str, actor: str, now: int) -> None:
                 directory.set_disabled(connection, user.id, now)
             _end_all(connection, user, Cause(now, actor, "user:disable"))
             directory.bump(connection, now)
+
+
+def unlink(engine: Engine, acting: Acting, identity_id: str, now: int) -> None:
+    """Unlink an identity of whoever asks; every session that rests on it ends.
+
+    Raises:
+        InsufficientAuthentication: their session may not.
+        NotFound: their account has no such identity.
+        Conflict: there is no other way to log in, or for the last admin to meet what an
+            organization requires.
+    """
+    with writing(engine) as connection:
+        directory.lock(connection)
+        with governed(connection, members.organizations_of(connection, acting.user_id)):
+            logins.unlink(connection, acting, identity_id, now)
 
 
 def enable(engine: Engine, username: str, actor: str, now: int) -> None:

@@ -13,11 +13,15 @@ from ca import audit
 from ca.directory import enforcement
 from ca.directory.access import Caller, require_fresh_mfa
 from ca.directory.apply import grammar
+from ca.directory.apply.diff import Change
+from ca.directory.governed import governed
 from ca.errors import Conflict, InvalidRequest, NotFound
 from ca.identity.proofs import LOGIN
 from ca.identity.sso.logins import secret_purpose
+from ca.identity.sso.retirement import end_all_resting_on
 from ca.store import directory
 from ca.store import sso as store
+from ca.store.items import Item
 from ca.store.sso import Provider
 from sshd_hook.names import is_slug
 from sshd_hook.policy import ADMIN, in_order
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
 MAX_PROVIDERS = 20  # of one organization
 
 
-class Change(TypedDict, total=False):
+class Said(TypedDict, total=False):
     """What is said of a provider. What is left out stays; an empty secret is none."""
 
     label: str
@@ -65,8 +69,8 @@ def add(  # noqa: PLR0913 who makes what, where
     *,
     slug: str,
     now: int,
-    **said: Unpack[Change],
-) -> Provider:
+    **said: Unpack[Said],
+) -> tuple[Provider, Change]:
     """Make a provider. It can be logged in with at once, and required once an admin has.
 
     Raises:
@@ -88,7 +92,7 @@ def add(  # noqa: PLR0913 who makes what, where
     store.put_client(connection, made)
     _record(connection, caller, view, "provider:add", made)
     directory.bump(connection, now)
-    return made
+    return made, _mapped(empty, made)
 
 
 def change(  # noqa: PLR0913 who changes what, where
@@ -100,8 +104,8 @@ def change(  # noqa: PLR0913 who changes what, where
     *,
     slug: str,
     now: int,
-    **said: Unpack[Change],
-) -> Provider:
+    **said: Unpack[Said],
+) -> tuple[Provider, Change]:
     """Change a provider. With another issuer or client it is as new: its secret must be given
     again, so that nobody sends it elsewhere who does not know it, and it must be tested again.
 
@@ -118,23 +122,27 @@ def change(  # noqa: PLR0913 who changes what, where
         _check_not_required(connection, view, slug)
     after = store.change_client(connection, before, after)
     _record(connection, caller, view, "provider:change", after)
-    return after
+    return after, _mapped(before, after)
 
 
 def retire(
     connection: Connection, view: OrganizationView, caller: Caller, slug: str, now: int
 ) -> None:
-    """Let nobody log in with it from now on. Its slug is never used again.
+    """Let nobody log in with it from now on, and end what rests on it. Its slug is never used again.
 
     Raises:
         InsufficientAuthentication, Denied: the caller may not.
         NotFound: there is none.
-        Conflict: it is required.
+        Conflict: it is required, or the last admin could not log in without it.
     """
     require_fresh_mfa(view, caller, ADMIN, now)
     gone = find(connection, view, slug)
     _check_not_required(connection, view, slug)
-    store.retire_provider(connection, slug, now)
+    # Whom it would leave without a way in elsewhere does not keep it here: an organization would
+    # have no say over its own provider.
+    with governed(connection, [view.organization.id]):
+        store.retire_provider(connection, slug, now)
+        end_all_resting_on(connection, slug, caller.user.id, now)
     _record(connection, caller, view, "provider:remove", gone)
     directory.bump(connection, now)
 
@@ -161,7 +169,7 @@ def require(
 
 def release(
     connection: Connection, view: OrganizationView, caller: Caller, slug: str, now: int
-) -> None:
+) -> Change:
     """Require it no longer.
 
     Raises:
@@ -170,11 +178,17 @@ def release(
     amr = tuple(value for value in view.stored.amr if value != f"{LOGIN}{slug}")
     after = replace(view.stored, amr=amr)
     if not amr:
-        after = replace(after, max_age=None, device=False)
-    enforcement.change(connection, view, caller, after, now)
+        after = replace(after, max_age=None, device=False, report_only=False)
+    return enforcement.change(connection, view, caller, after, now)
 
 
-def _changed(before: Provider, seal: Seal, networks: Networks, said: Change) -> Provider:
+def _mapped(before: Provider, after: Provider) -> Change:
+    """The part of it of which the other admins may have to be told."""
+    item = Item("client", (after.slug,))
+    return Change(item, {"mfa_values": [*before.mfa_values]}, {"mfa_values": [*after.mfa_values]})
+
+
+def _changed(before: Provider, seal: Seal, networks: Networks, said: Said) -> Provider:
     after = replace(
         before,
         label=_text("label", said.get("label", before.label), grammar.TITLE),

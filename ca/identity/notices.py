@@ -64,22 +64,17 @@ def tell_admins(settings: Settings, admins: list[User], event: str, **about: str
         mail.send(settings.data, admin.email, f"{about['of']}: {about['user']}", text)
 
 
-def tell_of_requirement(
-    settings: Settings, admins: list[User], organization: str, who: User, asked: str
+def tell_of_less(
+    settings: Settings, admins: list[User], organization: str, who: str, what: str
 ) -> None:
-    """Tell the other admins that `who` made an organization require less of logins.
-
-    `asked` are the words for what it requires now.
-    """
+    """Tell admins of an organization that `who` has done `what`, so that less is asked of logins."""
     for admin in admins:
-        if admin.id != who.id:
-            text = (
-                f"Hello {admin.name},\n\n{who.name} ({who.username}) has changed what {organization}"
-                f" requires of logins, so that it asks for less. It is now: {asked}.\n\n"
-                "You are told of it because you are an owner or admin there. If it should not be"
-                " so, change it, or ask whoever did it.\n"
-            )
-            mail.send(settings.data, admin.email, f"{organization}: less is required", text)
+        text = (
+            f"Hello {admin.name},\n\n{who} has {what}\n\n"
+            f"You are told of it because you are an owner or admin of {organization}. If it should"
+            " not be so, change it, or ask whoever did it.\n"
+        )
+        mail.send(settings.data, admin.email, f"{organization}: less is required", text)
 
 
 def remind(settings: Settings, user: User, organization: str, who: User) -> None:

@@ -66,6 +66,19 @@ def since(proofs: Iterable[Proof], moment: int) -> Proofs:
     return tuple(proof for proof in proofs if proof.at >= moment)
 
 
+def rests_on(proofs: Iterable[Proof], values: Iterable[str]) -> bool:
+    """Whether one of these factors or logins is among them.
+
+    `sso:<slug>` stands also for what its provider told with it.
+    """
+    names = tuple(values)
+    return any(
+        proof.amr == value or proof.amr.startswith(f"{value}:")
+        for proof in proofs
+        for value in names
+    )
+
+
 def to_fields(proofs: Iterable[Proof]) -> list[ProofFields]:
     """The proofs as the database keeps them."""
     return [ProofFields(amr=one.amr, at=one.at, verified=one.verified) for one in proofs]

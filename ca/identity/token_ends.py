@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection
 
 from ca import audit
-from ca.identity.proofs import Proofs
+from ca.identity.proofs import rests_on
 from ca.store import api_tokens as store
 from ca.store.api_tokens import ApiToken
 from ca.store.revocations import Cause
@@ -18,14 +18,13 @@ def end_tokens_resting_on(
 ) -> list[int]:
     """End the user's tokens that rest on one of these factors or logins, which is gone.
 
-    `sso:<slug>` stands also for what its provider told with it. To be called before what ends the
-    person's other sessions: whoever uses a token locks it first, and the audit log last. Returns
+    To be called before what ends the person's other sessions: whoever uses a token locks it first, and the audit log last. Returns
     the serials of the certificates that are revoked by it, as do all that end sessions.
     """
     values = tuple(amr)
     store.lock_owner(connection, user_id)
     found = store.live_tokens(connection, user_id, cause.at)
-    resting = [token for token in found if _rests_on(token.proofs, values)]
+    resting = [token for token in found if rests_on(token.proofs, values)]
     return end(connection, resting, Cause(cause.at, cause.actor, EVENT), because=cause.event)
 
 
@@ -47,11 +46,3 @@ def end(
         audit.append_revoking(connection, cause, token.user_id, revoked, **about)
         serials += revoked
     return serials
-
-
-def _rests_on(proofs: Proofs, values: tuple[str, ...]) -> bool:
-    return any(
-        proof.amr == value or proof.amr.startswith(f"{value}:")
-        for proof in proofs
-        for value in values
-    )

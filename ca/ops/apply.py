@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 
 from ca import settings
+from ca.directory import loosened, service_users
 from ca.directory.apply.diff import summary
 from ca.directory.apply.document import Document
 from ca.directory.apply.execute import apply as carry_out
 from ca.directory.apply.execute import preview
 from ca.directory.apply.plan import Plan
-from ca.directory.service_users import announce
 from ca.errors import InvalidRequest
 from ca.ops.database import open_database, operator
 from ca.ops.options import data_option
@@ -41,7 +41,9 @@ def apply(file: Path, data: Path, *, dry_run: bool) -> None:
             show(preview(engine, document), ("to add", "to change", "to remove"))
         else:
             done = carry_out(engine, document, operator())
-            announce(engine, settings.read(data), operator(), done.changes)
+            read = settings.read(data)
+            service_users.announce(engine, read, operator(), done.changes)
+            loosened.announce(engine, read, operator(), done.changes)
             show(done, ("added", "changed", "removed"))
 
 

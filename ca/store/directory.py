@@ -7,7 +7,7 @@ versions are in the order of commits, and each is all of one moment.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
 
@@ -45,6 +45,15 @@ class Requirement:
     networks: tuple[str, ...] | None = None  # None for any
     device: bool = False
     report_only: bool = False
+
+    @classmethod
+    def of(cls, attributes: Attributes) -> Requirement:
+        """From what an item of the directory has; without any, it asks nothing."""
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in attributes.items()
+        }
+        return cls(**fields)
 
     @property
     def asks_nothing(self) -> bool:

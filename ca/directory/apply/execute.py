@@ -12,6 +12,7 @@ from ca import audit
 from ca.directory.apply.plan import Plan, plan
 from ca.directory.governed import governed
 from ca.errors import Conflict
+from ca.identity.sso.retirement import end_all_resting_on
 from ca.store import applied, directory, people, revocations, sso
 from ca.store.engine import reading, writing
 from ca.store.items import KINDS, Items
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from ca.directory.apply.diff import Change
     from ca.directory.apply.document import Document
+    from ca.store.items import Attributes
 
 EVENTS = {"+": "add", "-": "remove", "~": "change"}
 MAX_SUBJECT = 128  # characters of an audit record's subject
@@ -68,17 +70,33 @@ def carry_out(connection: Connection, items: Items, changes: list[Change], actor
     """
     if not changes:
         return
-    with governed(connection, _of_members(connection, changes)):
+    with governed(connection, _governed_in(connection, changes)):
         _change(connection, items, changes)
+        _end_providers(connection, changes, actor)
     record(connection, changes, actor)
     directory.bump(connection, int(time.time()))
 
 
-def _of_members(connection: Connection, changes: list[Change]) -> set[str]:
-    """The ids of the organizations whose members change."""
+def _governed_in(connection: Connection, changes: list[Change]) -> set[str]:
+    """The ids of the organizations whose members change, or providers go."""
     names = {change.item.key[0] for change in changes if change.item.kind == "member"}
+    names |= {str(before["organization_id"]) for _slug, before in _providers_gone(changes)}
     found = (directory.find_organization(connection, name) for name in names)
     return {one.id for one in found if one is not None}
+
+
+def _providers_gone(changes: list[Change]) -> list[tuple[str, Attributes]]:
+    """Slug and attributes of each provider that goes."""
+    return [
+        (change.item.key[0], change.before)
+        for change in changes
+        if change.item.kind == "provider" and change.before and change.after is None
+    ]
+
+
+def _end_providers(connection: Connection, changes: list[Change], actor: str) -> None:
+    for slug, _before in _providers_gone(changes):
+        end_all_resting_on(connection, slug, actor, int(time.time()))
 
 
 def _change(connection: Connection, items: Items, changes: list[Change]) -> None:

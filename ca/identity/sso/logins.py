@@ -216,30 +216,31 @@ def link(engine: Engine, acting: Acting, provider: Provider, login: Login, now: 
         changed(connection, acting, cause, provider=provider.slug)
 
 
-def unlink(engine: Engine, acting: Acting, identity_id: str, now: int) -> None:
+def unlink(connection: Connection, acting: Acting, identity_id: str, now: int) -> None:
     """Unlink an identity; every session that rests on it ends, also the present one.
+
+    `ca.directory.people.unlink` sees to it that nobody is missed who decides.
 
     Raises:
         InsufficientAuthentication: this session may not.
         NotFound: the account has no such identity.
         Conflict: there is no other way to log in.
     """
-    with writing(engine) as connection:
-        check_may_change(connection, acting, now)
-        theirs = store.identities_of(connection, acting.user_id)
-        gone = next((one for one in theirs if one.id == identity_id), None)
-        if gone is None:
-            raise NotFound("There is no such identity.")
-        if len(theirs) == 1 and not store.has_password(connection, acting.user_id):
-            raise Conflict("This is your only way to log in. Set a password first.")
-        store.remove_identity(connection, gone.id)
-        amr = f"{LOGIN}{gone.slug}"
-        cause = Cause(now, acting.user_id, "identity:unlink")
-        end_tokens_resting_on(connection, acting.user_id, [amr], cause)
-        rests = any(one.amr == amr for one in acting.proofs)
-        but = "" if rests else acting.session_id
-        revoked = end_sessions(connection, acting.user_id, cause, but=but)
-        audit.append_revoking(connection, cause, acting.user_id, revoked, provider=gone.slug)
+    check_may_change(connection, acting, now)
+    theirs = store.identities_of(connection, acting.user_id)
+    gone = next((one for one in theirs if one.id == identity_id), None)
+    if gone is None:
+        raise NotFound("There is no such identity.")
+    if len(theirs) == 1 and not store.has_password(connection, acting.user_id):
+        raise Conflict("This is your only way to log in. Set a password first.")
+    store.remove_identity(connection, gone.id)
+    amr = f"{LOGIN}{gone.slug}"
+    cause = Cause(now, acting.user_id, "identity:unlink")
+    end_tokens_resting_on(connection, acting.user_id, [amr], cause)
+    rests = any(one.amr == amr for one in acting.proofs)
+    but = "" if rests else acting.session_id
+    revoked = end_sessions(connection, acting.user_id, cause, but=but)
+    audit.append_revoking(connection, cause, acting.user_id, revoked, provider=gone.slug)
 
 
 def check_may_link(engine: Engine, acting: Acting, now: int) -> None:
