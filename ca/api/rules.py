@@ -80,6 +80,7 @@ RULES = {
     "POST /oauth2/token": ANYBODY,
     # Hosts.
     "POST /hosts/enroll": ANYBODY,
+    "GET /hosts/https-ca": ANYBODY,
     "GET /hosts/{host_id}/policy": HOST,
     "POST /hosts/{host_id}/acknowledgement": HOST,
     "POST /hosts/{host_id}/decisions": HOST,
