@@ -170,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
         help="make this a host of a CA",
         description="Make this a host of a CA: everything, or, if a step fails, nothing."
         " On a host of it, mend what is missing; then no token is needed.",
-        epilog="Example: sshd-hook enroll --ca https://ca.example.com --ca-pin 5f70bf18…"
+        epilog="Example: sshd-hook enroll --ca https://ca.example.com --ca-pin sha256:5f70…"
         " --token T --name ssh1 --admin admin --admin-key /root/key --dry-run",
     )
     command.add_argument("--ca", metavar="URL", help="the CA's address")
@@ -178,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--name", help="this host's name at the CA")
     trust = command.add_mutually_exclusive_group()
     trust.add_argument("--ca-file", metavar="FILE", help="who may sign the CA's HTTPS certificate")
-    trust.add_argument("--ca-pin", metavar="HEX", help="the SHA-256 of that file, which is fetched")
+    trust.add_argument("--ca-pin", metavar="sha256:HEX", help="the SHA-256 of that file, which is fetched")
     command.add_argument(
         "--admin",
         metavar="USER[@HOST][:PORT]",

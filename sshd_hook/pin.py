@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PATH = "/hosts/https-ca"
-FINGERPRINT = re.compile("[0-9a-f]{64}")
+FINGERPRINT = re.compile("sha256:[0-9a-f]{64}")
 MAX_CERTIFICATES = 1024 * 1024  # bytes: a file of all public authorities has a fifth of that
 
 
@@ -33,7 +33,7 @@ def fetch(url: str, fingerprint: str) -> bytes:
         poll.CAError: the CA cannot be reached, or answers with others.
     """
     if not FINGERPRINT.fullmatch(fingerprint):
-        raise poll.CAError("--ca-pin is not a SHA-256 in lower-case hex: 64 characters")
+        raise poll.CAError("--ca-pin is not sha256: and 64 characters of lower-case hex")
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname:
         raise poll.CAError(f"--ca-pin is for a CA that is reached by https, not for {url}")
@@ -51,7 +51,7 @@ def fetch(url: str, fingerprint: str) -> bytes:
         raise poll.CAError(f"{parts.hostname}: {error or type(error).__name__}") from error
     finally:
         connection.close()
-    if hashlib.sha256(data).hexdigest() != fingerprint:
+    if f"sha256:{hashlib.sha256(data).hexdigest()}" != fingerprint:
         raise poll.CAError(
             f"{parts.hostname} does not show the certificates that --ca-pin stands for: somebody"
             " answers in its place, or they were changed since; make a new token"

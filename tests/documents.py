@@ -68,7 +68,7 @@ def fill_in(text: str, printed: str) -> str:
         assert words, f"nothing was printed that begins with {found[1]}"
         return str(words[-1])
 
-    return re.sub(rf"([\w-]+){LEFT_OUT}", whole, text)
+    return re.sub(rf"([\w:-]+){LEFT_OUT}", whole, text)
 
 
 def _commands(page: Path) -> Iterator[Command]:

@@ -126,6 +126,12 @@ class Story:
             self._apps[person] = App(found[1])
             os.write(terminal, f"{self._apps[person].code()}\n".encode())
 
+        def name_admin(terminal: int, _found: re.Match[str]) -> None:
+            os.write(terminal, b"admin\n")
+
+        def log_in_from_elsewhere(_terminal: int, _found: re.Match[str]) -> None:
+            self.machine.check("ssh", f"admin@{HOST}", "sleep 0.5", user="admin")
+
         def browse(_terminal: int, found: re.Match[str]) -> None:
             self._browse(person, found[1])
 
@@ -133,6 +139,8 @@ class Story:
             (re.compile(r"(?:New password|Repeat for confirmation): $"), type_password),
             (re.compile(r"(?s)type this secret into it: (\w+).*The code that .*: $"), type_code),
             (re.compile(r"log in:\s+(https://\S+)\s"), browse),
+            (re.compile(r"User, or none: $"), name_admin),
+            (re.compile(r"and log out again \(within \d+ s\): $"), log_in_from_elsewhere),
         ]
 
     def _browse(self, person: str, url: str) -> None:

@@ -339,7 +339,8 @@ def test_status_says_what_is_obeyed_and_since_when(fresh_host: Host) -> None:
 
 
 def pin(host: Host, authority: str) -> str:
-    return host.machine.check("sha256sum", f"/root/{authority}.crt").split()[0]
+    digest = host.machine.check("sha256sum", f"/root/{authority}.crt").split()[0]
+    return f"sha256:{digest}"
 
 
 @pytest.mark.parametrize(

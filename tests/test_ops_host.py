@@ -38,7 +38,7 @@ def test_a_token_is_one_line_to_paste(ca: Ca) -> None:
     again = ca.check("host", "token", "ssh9").split()
 
     words = line.split()
-    pin = hashlib.sha256(CA_FILE.read_bytes()).hexdigest()
+    pin = f"sha256:{hashlib.sha256(CA_FILE.read_bytes()).hexdigest()}"
     assert words[:-1] == [
         *("sshd-hook", "enroll", "--ca", "https://ca.acme.example", "--ca-pin", pin),
         *("--name", NAME, "--token"),

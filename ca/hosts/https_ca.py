@@ -49,5 +49,5 @@ def keep(data: Path, certificates: bytes) -> None:
 
 
 def fingerprint(certificates: bytes) -> str:
-    """What `sha256sum` prints of the file."""
-    return hashlib.sha256(certificates).hexdigest()
+    """What a machine knows them by: `sha256:` and what `sha256sum` prints of the file."""
+    return f"sha256:{hashlib.sha256(certificates).hexdigest()}"
