@@ -23,7 +23,8 @@ from sshd_hook.certificate import claims_of
 from sshd_hook.policy import CONTRIBUTOR, Access, Requirement, decide
 from sshd_hook.principals import answer_to
 from tests.certificates import ALICE, NOW, extensions, user_certificate
-from tests.directory import ACME, apply_text, log_in, records
+from tests.directory import ACME, apply_text, log_in, records, version
+from tests.operating import EXAMPLE, NAME, Ca
 from tests.questions import DAVE, SERVICE, arguments, content, reading, record
 
 if TYPE_CHECKING:
@@ -260,6 +261,23 @@ def test_the_other_admins_are_told_that_it_is_only_reported_now(services: Servic
 
     (mail,) = (services.settings.data / "mail").glob("*.eml")
     assert "only reported" in mail.read_text()
+
+
+def test_a_host_that_only_reports_is_told_to_whom_it_serves(ca: Ca) -> None:
+    ca.check("apply", EXAMPLE)
+
+    said = ca.check("host", "report-only", NAME, "on")
+    assert said.endswith(f"{NAME} now only reports.\n")
+    assert ca.check("host", "list") == f"{NAME}  has not joined, only reports\n"
+    (mail,) = (ca.data / "mail").glob("*.eml")
+    assert f"made the host {NAME} only report" in mail.read_text()
+    assert records(ca.engine)[-1][0] == "host:change"
+    before = version(ca.engine)
+    ca.check("host", "report-only", NAME, "on")  # as it is
+    assert version(ca.engine) == before
+    ca.check("host", "report-only", NAME, "off")
+    assert ca.check("host", "list") == f"{NAME}  has not joined\n"
+    assert len(list((ca.data / "mail").glob("*.eml"))) == 1
 
 
 def test_the_api_lets_in_and_logs_whom_hosts_would(

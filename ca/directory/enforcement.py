@@ -60,9 +60,8 @@ def in_words(asked: Requirement) -> str:
         said.append(f"from {', '.join(asked.networks) or 'nowhere'}")
     if asked.device:
         said.append("also by device code")
-    if asked.report_only:
-        said.append("but whoever lacks it is let in, which is only reported")
-    return ", ".join(said)
+    reported = "; only reported: whoever lacks it is let in" if asked.report_only else ""
+    return ", ".join(said) + reported
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ca.directory import enforcement, model, requirements
 from ca.identity import notices
-from ca.store import directory, projects, sso
+from ca.store import directory, projects, served, sso
 from ca.store.directory import Requirement
 from ca.store.engine import reading
 from ca.store.items import Item
@@ -48,11 +48,13 @@ def announce(
         what = _in_words(change)
         if what and change.item not in over:
             with reading(engine) as connection:
-                of = _organization_of(connection, change)
-                admins = directory.admins(connection, of.id) if of else []
-            if of is not None and of.name not in made:
-                told = [admin for admin in admins if admin.id != but]
-                notices.tell_of_less(settings, told, of.name, actor, what)
+                concerned = {
+                    of.name: directory.admins(connection, of.id)
+                    for of in _organizations_of(connection, change)
+                }
+            for name in concerned.keys() - made:
+                told = [admin for admin in concerned[name] if admin.id != but]
+                notices.tell_of_less(settings, told, name, actor, what)
 
 
 def _in_words(change: Change) -> str:
@@ -73,6 +75,11 @@ def _in_words(change: Change) -> str:
                 f"changed what the {' '.join(key)} requires of logins, so that it asks for less. It"
                 f" is now: {enforcement.in_words(asked)}."
             )
+    if kind == "host" and after is not None and after["report_only"] and not before["report_only"]:
+        return (
+            f"made the host {key[0]} only report. It lets in whoever lacks what is required of a"
+            " login, and logs it."
+        )
     if kind == "organization" and after is not None:
         for name, done in LIFETIMES.items():
             if _seconds(after[name]) > _seconds(before[name]):
@@ -90,8 +97,8 @@ def _seconds(lifetime: Value) -> int:
     return lifetime if isinstance(lifetime, int) else model.MAX_CERTIFICATE_LIFETIME
 
 
-def _organization_of(connection: Connection, change: Change) -> Organization | None:
-    """The organization that a change concerns; None if that, or the project, is gone."""
+def _organizations_of(connection: Connection, change: Change) -> list[Organization]:
+    """The organizations that a change concerns; none if that, or the project, is gone."""
     project = ""
     match change.item:
         case ("client", (slug,)):
@@ -102,9 +109,12 @@ def _organization_of(connection: Connection, change: Change) -> Organization | N
         case ("requirement", ("service", name)):
             service = names.parse_service(name)
             project = service.project if service else ""
+        case ("host", (host,)):
+            return served.organizations_on(connection, host)
         case (_kind, key):
             name = key[-1]
     if project:
         found = projects.find_project(connection, project)
-        return found[1] if found else None
-    return directory.find_organization(connection, name)
+        return [found[1]] if found else []
+    organization = directory.find_organization(connection, name)
+    return [organization] if organization else []

@@ -13,6 +13,8 @@ from ca.errors import InvalidRequest, NotFound
 from ca.hosts import https_ca, join
 from ca.ops.database import open_database, operator
 from ca.ops.decisions import decisions
+from ca.ops.explain import explain_command
+from ca.ops.host_report import report_only_command
 from ca.ops.host_state import HostState
 from ca.ops.options import data_option
 from ca.store import hosts
@@ -152,3 +154,7 @@ def remove(name: str, data: Path) -> None:
         revoked = join.remove(engine, name, operator(), int(time.time()))
     click.echo(f"{name} is no host any more. Revoked: {revoked} of its certificates.")
     click.echo("On the machine, if you still have it: sshd-hook unenroll", err=True)
+
+
+host.add_command(explain_command)
+host.add_command(report_only_command)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from ca import settings
+from ca.directory import loosened
 from ca.hosts import reporting
 from ca.ops.database import open_database, operator
 from ca.ops.options import data_option
@@ -17,12 +19,14 @@ def report_only_command(name: str, state: str, data: Path) -> None:
     """Let the host NAME only report: it lets in whoever lacks what is required of a login, and logs
     it. Roles and networks hold as ever.
 
-    A file that is applied later may say otherwise: `report_only` in its section of the host.
+    Owners and admins of the organizations that it serves are told by e-mail. A file that is applied
+    later may say otherwise: `report_only` in its section of the host.
 
     Example: amrgate-ca host report-only ssh.acme.example on
     """
     with open_database(data) as engine:
         on = state == "on"
-        reporting.set_report_only(engine, name, operator(), report_only=on)
+        changes = reporting.set_report_only(engine, name, operator(), report_only=on)
+        loosened.announce(engine, settings.read(data), operator(), changes)
     done = "now only reports" if state == "on" else "holds what is required against everybody"
     click.echo(f"{name} {done}.")

@@ -52,6 +52,27 @@ def of_organization(connection: Connection, organization_id: str) -> list[Served
     return _served(connection, tables.projects.c.organization_id == organization_id)
 
 
+def organizations_on(connection: Connection, host_name: str) -> list[Organization]:
+    """The organizations that have services on a host, by name."""
+    organizations, projects = tables.organizations.c, tables.projects.c
+    there = (
+        select(projects.organization_id)
+        .join(tables.services, tables.services.c.project_id == projects.id)
+        .where(tables.services.c.host == host_name)
+    )
+    rows = connection.execute(
+        select(
+            organizations.id,
+            organizations.name,
+            organizations.label,
+            organizations.created_at,
+        )
+        .where(organizations.id.in_(there))
+        .order_by(organizations.name)
+    )
+    return [Organization(*row) for row in rows]
+
+
 def _served(connection: Connection, which: ColumnElement[bool]) -> list[Served]:
     services, environments = tables.services.c, tables.environments.c
     projects, organizations, hosts = tables.projects, tables.organizations, tables.hosts
