@@ -60,6 +60,7 @@ def test_an_invitation_from_its_link_to_the_login(
         invited = link(site, "dave@elsewhere.example")
         chromium.open(invited)
         assert "Join Acme Corporation" in chromium.text
+        assert "with a role in The shop" in chromium.text
         check_page(chromium, width, dark=dark)
         chromium.open(invited)
         chromium.type(Keys.TAB * 2)

@@ -249,7 +249,8 @@ def test_the_api_asks_for_another_address_as_the_page_does(services: Services) -
     asked = alice.http.patch(here, json=new)
     assert asked.json()["email"] == "alice@acme.example"
     other = alice.http.patch(here, json={"email": "alice@other.example"})
-    assert other.status_code == 409, "not more often than on the page"
+    assert other.status_code == 429, "not more often than on the page"
+    assert other.headers["retry-after"] == "300"
     assert {to for to, _subject, _text in mails(services)} == {new["email"], "alice@acme.example"}
     stranger = Browser(services)
     assert "Your address is confirmed" in stranger.submit(stranger.get(link_in(services))).text

@@ -30,8 +30,7 @@ For = Annotated[str, Query(alias="for")]
 @router.get(PAGE)
 def show_device(services: Given, request: Request) -> Response:
     """Asks for the code. It takes none from the address: who sends a link must not fill it in."""
-    session = _fresh(services, request, int(time.time()))
-    return session if isinstance(session, Response) else _code_page(session.user)
+    return _code_page(_fresh(services, request, int(time.time())).user)
 
 
 @router.post(PAGE)
@@ -39,8 +38,6 @@ def take_user_code(services: Given, request: Request, form: Form) -> Response:
     """Finds the device, and goes on to what its login has to show."""
     now = int(time.time())
     session = _fresh(services, request, now)
-    if isinstance(session, Response):
-        return session
     typed, visitor = form.get("user_code", ""), visitor_of(request)
     try:
         device = approval.take_user_code(services.engine, session, visitor, typed, now)
@@ -56,10 +53,7 @@ def show_confirm(services: Given, request: Request, sealed: For = "") -> Respons
     """Names the device, what it asks and from where, and needs a click."""
     now = int(time.time())
     purpose, device = _purpose_of(services, sealed, now)
-    session = session_of(services, request, now)
-    step = flow.step_of(services, purpose, session)
-    if session is None or step is not Step.DONE:
-        return RedirectResponse(flow.page_of(services, purpose, step), 303)
+    session = flow.session_at(services, request, purpose, Step.DONE, now)
     if session.id != device.session_id:
         return RedirectResponse(PAGE, 303)
     asked = approval.find(services.engine, device, now)
@@ -91,14 +85,14 @@ def take_confirm(services: Given, request: Request, form: Form) -> Response:
     return RedirectResponse(PAGE, 303)
 
 
-def _fresh(services: Services, request: Request, now: int) -> BrowserSession | Response:
-    """The session, if its login is recent; or else the way to one, and back."""
+def _fresh(services: Services, request: Request, now: int) -> BrowserSession:
+    """The session, whose login is recent.
+
+    Raises:
+        Elsewhere: it is not: the way to one that is, and back.
+    """
     purpose = Purpose(asked_at=now, page=PAGE, since=now - FRESH)
-    session = session_of(services, request, now)
-    step = flow.step_of(services, purpose, session)
-    if session is None or step is not Step.DONE:
-        return RedirectResponse(flow.page_of(services, purpose, step), 303)
-    return session
+    return flow.session_at(services, request, purpose, Step.DONE, now)
 
 
 def _purpose_of(services: Services, sealed: str, now: int) -> tuple[Purpose, Device]:

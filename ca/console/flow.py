@@ -134,6 +134,21 @@ def _provider(
         return find_provider(connection, slug_to_ask(purpose.ask, proofs, second))
 
 
+def arrived(
+    services: Services, request: HttpRequest, purpose: Purpose, steps: tuple[Step, ...], now: int
+) -> tuple[BrowserSession | None, Step]:
+    """The browser's session, if there is one, and at which of `steps` its login is.
+
+    Raises:
+        Elsewhere: it is at another.
+    """
+    session = session_of(services, request, now)
+    found = step_of(services, purpose, session)
+    if found not in steps:
+        raise Elsewhere(page_of(services, purpose, found))
+    return session, found
+
+
 def session_at(
     services: Services, request: HttpRequest, purpose: Purpose, step: Step, now: int
 ) -> BrowserSession:
@@ -142,9 +157,8 @@ def session_at(
     Raises:
         Elsewhere: it is at another, or there is none.
     """
-    session = session_of(services, request, now)
-    found = step_of(services, purpose, session)
-    if session is None or found is not step:
+    session, found = arrived(services, request, purpose, (step,), now)
+    if session is None:
         raise Elsewhere(page_of(services, purpose, found))
     return session
 

@@ -105,7 +105,7 @@ def _page(
         inviter=offer.inviter,
         email=offer.invitation.email,
         role=offer.invitation.role,
-        projects=sorted({grant[0] for grant in offer.invitation.grants}),
+        projects=[project.title for project in offer.projects],
         is_theirs=user is not None and user.email.lower() == offer.invitation.email,
         has_account=offer.account is not None,
         log_in=flow.page_of(services, page, Step.PASSWORD),

@@ -18,7 +18,7 @@ from ca.console.browser import (
     visitor_of,
 )
 from ca.console.edge import PageRoute
-from ca.console.flow import Purpose
+from ca.console.flow import Elsewhere, Purpose
 from ca.console.pages import STYLE, show
 from ca.errors import CAError, InvalidRequest, TooManyAttempts
 from ca.http import status_of
@@ -118,10 +118,8 @@ def show_missing(services: Given, request: Request, sealed: For = "") -> Respons
     """Says that what is asked cannot be shown yet, and what to do."""
     now = int(time.time())
     purpose = flow.unseal(services.keys.seal, sealed, now)
-    session = session_of(services, request, now)
-    step = flow.step_of(services, purpose, session)
-    if purpose.asker is None or step not in (Step.ENROL, Step.UNMET):
-        return RedirectResponse(flow.page_of(services, purpose, step), 303)
+    steps = (Step.ENROL, Step.UNMET)
+    session, step = flow.arrived(services, request, purpose, steps, now)
     return show(
         "missing.html",
         sends_to=purpose.request.redirect_uri if purpose.request else "",
@@ -138,10 +136,9 @@ def show_consent(services: Given, request: Request, sealed: For = "") -> Respons
     """Names the client, what it asks and when, and needs a click: always."""
     now = int(time.time())
     purpose = flow.unseal(services.keys.seal, sealed, now)
-    session = session_of(services, request, now)
-    step = flow.step_of(services, purpose, session)
-    if session is None or step is not Step.DONE or purpose.request is None:
-        return RedirectResponse(flow.page_of(services, purpose, step), 303)
+    session = flow.session_at(services, request, purpose, Step.DONE, now)
+    if purpose.request is None:
+        raise Elsewhere(flow.page_of(services, purpose, Step.DONE))
     another = Purpose(
         asked_at=now, request=purpose.request, begin_anew=True, not_session=session.id
     )
@@ -165,10 +162,9 @@ def take_consent(services: Given, request: Request, form: Form) -> Response:
     asked = purpose.request
     if asked is None:
         raise InvalidRequest("There is nothing to agree to. Start the login again.")
-    session = session_of(services, request, now)
-    step = flow.step_of(services, purpose, session)
     issuer = services.settings.issuer
     if form.get("decision") != "allow":
+        step = flow.step_of(services, purpose, session_of(services, request, now))
         error = (
             "unmet_authentication_requirements"
             if step in (Step.ENROL, Step.UNMET)
@@ -178,8 +174,7 @@ def take_consent(services: Given, request: Request, form: Form) -> Response:
             asked.answer(issuer, error=error, error_description="The login was not completed."),
             303,
         )
-    if session is None or step is not Step.DONE:
-        return RedirectResponse(flow.page_of(services, purpose, step), 303)
+    session = flow.session_at(services, request, purpose, Step.DONE, now)
     code = give_code(services.engine, asked, session, now)
     return RedirectResponse(asked.answer(issuer, code=code), 303)
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ca.directory.read import OrganizationView
     from ca.store.directory import Organization
     from ca.store.people import User
+    from ca.store.projects import Project
 
 LIFETIME = 7 * 86400  # seconds
 MAX_OPEN = 200  # of an organization
@@ -59,6 +60,9 @@ class Offer:
     inviter: User
     account: User | None
     """Whoever has its address already."""
+
+    projects: tuple[Project, ...]
+    """Those in which it gives a role, by title."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,9 @@ def look(connection: Connection, token: str, now: int) -> Offer:
     except Denied:
         raise InvitationOver from None
     account = people.find_user_by_email(connection, found.email)
-    return Offer(found, view.organization, inviter, account)
+    given = projects.find_projects(connection, {grant[0] for grant in found.grants})
+    by_title = sorted(given, key=lambda one: (one.title, one.id))
+    return Offer(found, view.organization, inviter, account, tuple(by_title))
 
 
 def accept(connection: Connection, token: str, user: User, now: int) -> Offer:

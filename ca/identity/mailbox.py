@@ -8,7 +8,7 @@ import re
 from sqlalchemy import Connection, Engine
 
 from ca import audit
-from ca.errors import Conflict, InvalidRequest
+from ca.errors import Conflict, InvalidRequest, TooManyAttempts
 from ca.identity import accounts, attempts, links, passwords
 from ca.identity.factors import Acting, check_may_change, overview
 from ca.identity.links import EMAIL, PASSWORD, LinkOver
@@ -97,14 +97,15 @@ def ask_address(engine: Engine, acting: Acting, address: str, now: int) -> str:
     Raises:
         InsufficientAuthentication: this session may not.
         InvalidRequest: it is no address.
-        Conflict: a link was mailed a moment ago.
+        TooManyAttempts: a link was mailed a moment ago.
     """
     if len(address) > MAX_ADDRESS or not _ADDRESS.fullmatch(address):
         raise InvalidRequest("This is not an e-mail address.")
     with writing(engine) as connection:
         check_may_change(connection, acting, now)
         if not links.may_issue(connection, acting.user_id, EMAIL, now):
-            raise Conflict("A link was mailed a moment ago. Ask again in five minutes.")
+            message = "A link was mailed a moment ago. Ask again in five minutes."
+            raise TooManyAttempts(message, links.EVERY)
         token = links.issue(connection, EMAIL, acting.user_id, address, now)
         audit.append(connection, "email:ask", acting.user_id, acting.user_id, {})
     return token
