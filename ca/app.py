@@ -44,6 +44,7 @@ ROUTES = (
     "ca.api.sso",
     "ca.api.hosts",
     "ca.api.decisions",
+    "ca.api.host_certificates",
     "ca.oauth.routes",
     "ca.console.routes",
     "ca.console.tokens",

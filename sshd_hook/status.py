@@ -6,7 +6,7 @@ import os
 import time
 
 from sshd_hook import freshness, paths
-from sshd_hook.agent import apply, host
+from sshd_hook.agent import apply, host, host_certificates
 
 
 class StatusError(Exception):
@@ -39,5 +39,17 @@ def report(now: int) -> tuple[list[str], bool]:
     good = freshness.is_fresh(statement, freshness.MAX_OFFLINE, now)
     lines.append(f"heard      {heard} UTC, {now - statement.issued_at} s ago")
     lines.append(f"current    {'yes' if good else 'NO'}, at most until {until} UTC")
+    lines.extend(certificates(now))
     lines.append(f"userdb     {'there' if os.path.exists(paths.USERDB_SOCKET) else 'MISSING'}")
     return lines, good and bool(installed.version)
+
+
+def certificates(now: int) -> list[str]:
+    """A line for each host certificate, or for why they cannot be read."""
+    try:
+        found = host_certificates.installed()
+    except (OSError, ValueError) as error:
+        return [f"certified  no: {error}"]
+    return [
+        f"certified  {one.key_line.split()[0]}, {one.days_left(now)} days left" for one in found
+    ]

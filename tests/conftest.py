@@ -38,7 +38,7 @@ ATTACKS = frozenset(
     # Certificates: what the parser, the verifying path and the hook must refuse.
     {*range(1, 15), 17, 18, 19, 21, 24, 26, 27, 29, 32, 33, 34, 36}
     # The hook and the host.
-    | {*range(37, 42), 48, 49, 51, 52, 54, *range(56, 62), 64, 66, *range(197, 201)}
+    | {*range(37, 42), 43, 44, 46, 48, 49, 51, 52, 53, 54, *range(56, 62), 64, 66, *range(197, 201)}
     # Revocation.
     | {62, 65}
     # What may be asked to be signed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sshd_hook import bundle as bundles
 from sshd_hook import hostfiles, install, paths
+from sshd_hook.agent import clock
 from tests.hosts import DAY, SERVICE, wait_for
 
 if TYPE_CHECKING:
@@ -182,6 +184,12 @@ def foreign_bundle(p: Planter) -> None:
 def run_ahead(p: Planter) -> None:
     p.state(**since(1800))
     os.utime(p.path(paths.FRESH))
+
+
+def see_clock(p: Planter, skew: int = 0, set_ago: int = 0, set_by: int = 0) -> None:
+    """What the agent would have written of the clock."""
+    seen = {"skew": skew, "set_at": int(time.time()) - set_ago, "set_by": set_by}
+    p.write(clock.FILE, json.dumps(seen))
 
 
 def damage_bundle(p: Planter) -> None:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ca.store.decisions import Decision
     from tests.operating import Ca
 
-pytest_plugins = ["tests.host_client", "tests.operating"]
-
 ELSEWHERE = "zyxwvut987654-main--app"  # on ssh2
 
 

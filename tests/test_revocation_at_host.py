@@ -43,6 +43,28 @@ with writing(open_engine(settings.read(Path(sys.argv[1])).database)) as connecti
 """
 
 
+CERTIFY_LONG_AGO = """
+import sys, time
+from pathlib import Path
+from ca import settings
+from ca.issuance import host as issuance
+from ca.issuance.sign import Host, Issuer
+from ca.issuance.subject_key import parse_subject_key
+from ca.keys import keyring
+from ca.store import hosts
+from ca.store.engine import open_engine, reading
+
+data = Path(sys.argv[1])
+engine = open_engine(settings.read(data).database)
+issuer = Issuer(engine, keyring.unlock(data, Path(sys.argv[2]).read_bytes().strip()))
+with reading(engine) as connection:
+    found = hosts.find_host(connection, sys.argv[3])
+key = parse_subject_key(Path("/etc/ssh/ssh_host_ed25519_key.pub").read_text().strip())
+print(issuance.issue(issuer, Host(found.id, found.names), key, int(time.time()) - 25 * 86400))
+issuer.close()
+"""
+
+
 @dataclass
 class Session:
     """Somebody's, with its two certificates as their ssh takes them."""
@@ -70,9 +92,9 @@ class World:
         self.operate("apply", "/root/acme.toml")
         self.serve()
         line = self.operate("host", "token", HOST).split()
-        machine.check(*PYTHON, "-m", "sshd_hook.main", *line[1:])
+        machine.check(*PYTHON, "-m", "sshd_hook.main", *line[1:], "--admin", "none")
         machine.spawn(paths.SSHD_HOOK, "userdb", "--supervise", log="/var/log/userdb")
-        machine.spawn(paths.SSHD_HOOK, "agent", log="/var/log/agent")
+        self.agent = machine.spawn(paths.SSHD_HOOK, "agent", log="/var/log/agent")
         wait_for(lambda: "obeying" in machine.path("/var/log/agent").read_text(), 60)
         start_sshd(machine)
         self.sessions = self._log_in("alice", "alice", "alice", "bob", "carol", *5 * ["alice"])
@@ -132,6 +154,21 @@ class World:
         assert connection.stdout
         assert connection.stdout.readline() == "in\n"
         return connection
+
+    def host_certificate(self, session: Session) -> int:
+        """The serial of the certificate by which somebody's ssh knows the host, without a question."""
+        self.use(session)
+        known = ("UserKnownHostsFile=~/.ssh/authorities", "GlobalKnownHostsFile=/dev/null")
+        strict = ("StrictHostKeyChecking=yes", "HostKeyAlgorithms=ssh-ed25519-cert-v01@openssh.com")
+        options = [word for one in (*known, *strict) for word in ("-o", one)]
+        done = ssh(self.machine, session.person, "echo", "in", options=("-v", *options))
+        assert done.out == "in\n", done.err
+        return int(re.findall(r"Server host certificate: .* serial (\d+) ", done.err)[0])
+
+    def restart_agent(self) -> None:
+        self.machine.check("kill", str(self.agent))
+        wait_for(lambda: not self.machine.path(f"/proc/{self.agent}/exe").exists(), 20)
+        self.agent = self.machine.spawn(paths.SSHD_HOOK, "agent", log="/var/log/agent")
 
     def list(self) -> bytes:
         return self.machine.path(paths.REVOKED).read_bytes()
@@ -315,6 +352,27 @@ def test_a_service_user_gets_in_by_its_token_only_exempt_and_only_while_it_has_i
     assert not world.admits(deployer)
     assert "closed" in ended(connection)
     world.apply(EXAMPLE)
+
+
+def test_its_certificate_is_renewed_and_nobody_is_asked_about_its_key(world: World) -> None:
+    """By an agent that finds it 25 days old, of 30, when it starts."""
+    path = f"{paths.CONFIGURATION}/ssh-ed25519-host-cert.pub"
+    authority = world.machine.path(f"{DATA}/keys/host_ca.pub").read_text()
+    world.machine.path("/home/alice/.ssh/authorities").write_text(
+        f"@cert-authority {HOST} {authority}"
+    )
+    old = world.machine.check(*PYTHON, "-c", CERTIFY_LONG_AGO, DATA, PASSPHRASE, HOST)
+    world.machine.path(path).write_text(old)
+    world.machine.check("sh", "-c", "kill -HUP $(cat /run/sshd.pid)")
+    serial = parse(unb64(old.split()[1]))[0].serial
+    wait_for(lambda: world.host_certificate(world.sessions[8]) == serial)
+
+    world.restart_agent()
+
+    wait_for(lambda: world.machine.path(path).read_text() != old, 20)
+    renewed = parse(unb64(world.machine.path(path).read_text().split()[1]))[0].serial
+    wait_for(lambda: world.host_certificate(world.sessions[8]) == renewed, 20)
+    assert "ssh-ed25519, 29 days left" in world.machine.check(paths.SSHD_HOOK, "status")
 
 
 def test_a_host_hears_of_it_when_its_ca_is_back(world: World) -> None:

@@ -30,6 +30,14 @@ class Refused(Exception):
     """What the CA sent, or somebody in its name, is not to be obeyed. The message is for a log."""
 
 
+class NotCurrent(Refused):
+    """It is signed, but not of now: it is old, or this clock is `skew` seconds ahead of the CA's."""
+
+    def __init__(self, message: str, skew: int) -> None:
+        super().__init__(message)
+        self.skew = skew
+
+
 @dataclass(frozen=True)
 class Installed:
     """The bundle in place: its version and the SHA-256 of it, in hex. 0 and "" for none."""
@@ -198,9 +206,10 @@ def _verify_freshness(
     if statement.host_id != known.id:
         raise Refused("the freshness statement is another host's")
     if not freshness.is_fresh(statement, freshness.MAX_OFFLINE, now):
-        raise Refused(
+        raise NotCurrent(
             f"the freshness statement is of {statement.issued_at}, good until"
-            f" {statement.not_after}, and it is {now}: one of the clocks is wrong, or it is old"
+            f" {statement.not_after}, and it is {now}: one of the clocks is wrong, or it is old",
+            now - statement.issued_at,
         )
     for what, new, old in (
         ("policy", statement.version, floor.version),

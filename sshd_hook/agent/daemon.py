@@ -9,13 +9,26 @@ import pwd
 import subprocess
 import threading
 import time
+from functools import partial
 
 from sshd_hook import accounts, paths, service, verdict
-from sshd_hook.agent import apply, connections, decisions, host, keygen, poll, sweep
+from sshd_hook.agent import (
+    apply,
+    census,
+    clock,
+    connections,
+    decisions,
+    host,
+    host_certificates,
+    keygen,
+    keys,
+    poll,
+    sweep,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 SWEEP_EVERY = 10  # seconds
 LOOK_EVERY = 3  # seconds: who was still logging in at a change is seen at the next look
@@ -45,6 +58,7 @@ class Agent:
         # The first question is for everything: what somebody damaged is set right by a restart.
         self._have = poll.Have()
         self.changed = threading.Event()
+        self._clock = clock.Clock()
 
     def run(self) -> None:
         """Follow the CA until this process is ended."""
@@ -75,9 +89,16 @@ class Agent:
         """
         floor = host.load_floor()
         update = self._ca.policy(self._host, self._have, floor.version, wait)
-        verified = apply.verify(update, self._host, floor, self._installed, int(time.time()))
+        keys.follow(update.keys)
+        now = int(time.time())
+        try:
+            verified = apply.verify(update, self._host, floor, self._installed, now)
+        except apply.NotCurrent as error:
+            self._compare_clock(error.skew)
+            raise
         apply.install(verified)
         self._installed, statement = verified.installed, verified.freshness
+        self._compare_clock(now - statement.issued_at)
         self.changed.set()
         had, self._have = self._have, poll.Have(statement.version, statement.krl_version)
         if verified.bundle is not None:
@@ -85,9 +106,21 @@ class Agent:
             self._acknowledge()
         return verified.bundle is not None or self._have != had
 
-    def courier(self) -> decisions.Courier:
-        """Who takes this host's decisions to its CA."""
-        return decisions.Courier(self._host, self._ca)
+    def duties(self) -> tuple[Callable[[], None], ...]:
+        """What else is to be done for ever, each in a thread of its own."""
+        courier = decisions.Courier(self._host, self._ca)
+        renewal = partial(host_certificates.follow, self._host, self._ca)
+        return courier.run, renewal, census.Teller(self._host, self._ca).run, self._look_at_clock
+
+    def _compare_clock(self, skew: int) -> None:
+        with contextlib.suppress(OSError):  # it is logged
+            self._clock.compare(skew)
+
+    def _look_at_clock(self) -> None:
+        while True:
+            time.sleep(LOOK_EVERY)
+            with contextlib.suppress(OSError):
+                self._clock.look()
 
     def _acknowledge(self) -> None:
         try:
@@ -110,7 +143,8 @@ def main() -> None:
             apply.make_homes(apply.load_accounts().live)
         threading.Thread(target=_sweep_for_ever, daemon=True).start()
         threading.Thread(target=_end_for_ever, args=(agent.changed,), daemon=True).start()
-        threading.Thread(target=agent.courier().run, daemon=True).start()
+        for duty in agent.duties():
+            threading.Thread(target=duty, daemon=True).start()
         service.Notifier().ready()
         agent.run()
 

@@ -57,6 +57,15 @@ def check_keys(path: str, count: int) -> None:
         raise KeygenError(f"{found} of {count} CA keys can be read")
 
 
+def check_certificate(path: str) -> None:
+    """Check that the file at `path` holds a certificate, and that its signature is good.
+
+    Raises:
+        KeygenError: it does not, or the signature is not.
+    """
+    _run(("-L", "-f", path))
+
+
 def generate(path: str, comment: str) -> None:
     """Make a new Ed25519 key pair at `path` and `path`.pub.
 

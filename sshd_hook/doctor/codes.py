@@ -14,6 +14,7 @@ _LINES = f"{paths.LIBRARY}/sshd_hook/files/pam-account"
 _AGENT = (
     "Restart the agent (`systemctl restart amrgate-agent`): it fetches everything, or logs why not."
 )
+_CLOCK = "Set the clock, and let it be kept (systemd-timesyncd, chrony)."
 _AGAIN = "Run `sshd-hook unenroll`, then enroll this host again."
 _REINSTALL = "Install the hook again (its package, or unenroll and enroll)."
 
@@ -345,13 +346,18 @@ CODES = {
     ),
     "clock-behind": Code(
         FAULT,
-        "the CA's word is from the future, so the clock is behind: the hook refuses",
-        "Set the clock, and let it be kept (systemd-timesyncd, chrony).",
+        "the clock is behind the CA's: new certificates, or its word, are from the future: refused",
+        _CLOCK,
     ),
     "clock-ahead": Code(
         FAULT,
-        "the CA's word was old when it came, so the clock is ahead: new certificates look expired",
-        "Set the clock, and let it be kept (systemd-timesyncd, chrony).",
+        "the clock is ahead of the CA's: its word was old when it came, new certificates look expired",
+        _CLOCK,
+    ),
+    "clock-set": Code(
+        WARNING,
+        "the clock was set in the last day, by more than what keeps clocks would",
+        f"See who did, and whether it is right. {_CLOCK}",
     ),
     "krl-missing": Code(
         FAULT, "there is no revocation list, so sshd refuses every certificate", _AGENT

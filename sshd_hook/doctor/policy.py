@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 
 from sshd_hook import freshness, paths
-from sshd_hook.agent import host, keygen, revoked
+from sshd_hook.agent import clock, host, keygen, revoked
 from sshd_hook.doctor.examined import Unknown
 from sshd_hook.doctor.findings import Finding
 from sshd_hook.wire import WireError, unb64
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sshd_hook.doctor.examined import Examined
 
 HEARD_LATELY = 1800  # seconds: three of the CA's words were missed
+DAY = 86400
 NEW = 900  # seconds: a word is at most ten minutes old when it comes
 
 
@@ -62,19 +64,31 @@ def check_freshness(examined: Examined) -> Iterator[Finding]:
         yield Finding("fresh-missing", str(error.__cause__))
         return
     age = examined.now - statement.issued_at
-    if age < -freshness.CLOCK_SKEW:
-        yield Finding("clock-behind", f"by {-age} s at least")
-    elif not freshness.is_fresh(statement, freshness.MAX_OFFLINE, examined.now):
+    is_good = freshness.is_fresh(statement, freshness.MAX_OFFLINE, examined.now)
+    if not is_good and age >= -freshness.CLOCK_SKEW:
         yield Finding("fresh-expired", f"{age} s ago")
     elif age > HEARD_LATELY:
         yield Finding("fresh-old", f"for {age} s")
-    came = os.stat(paths.FRESH).st_mtime - statement.issued_at
-    if came > NEW:
-        yield Finding("clock-ahead", f"by {came - NEW:.0f} s at least")
     foreign = statement.host_id != examined.record.id
     if foreign or statement.version != examined.bundle.version:
         about = f"version {statement.version} for {statement.host_id}"
         yield Finding("fresh-mismatch", about)
+
+
+def check_clock(examined: Examined) -> Iterator[Finding]:
+    """That this host's clock is the CA's, by the word that is here, and by what the agent saw."""
+    seen, issued_at = clock.read(), examined.statement.issued_at
+    behind = issued_at - examined.now
+    if behind > freshness.CLOCK_SKEW or seen.skew < -clock.BEHIND:
+        yield Finding("clock-behind", f"by {max(behind, -seen.skew)} s at least")
+    late = int(os.stat(paths.FRESH).st_mtime) - issued_at - NEW
+    if late > 0 or seen.skew > clock.AHEAD:
+        yield Finding("clock-ahead", f"by {max(late, seen.skew)} s at least")
+    if seen.set_by and abs(examined.now - seen.set_at) < DAY:
+        yield Finding(
+            "clock-set",
+            f"by {seen.set_by:+} s, to {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(seen.set_at))}",
+        )
 
 
 def check_revocation_list(examined: Examined) -> Iterator[Finding]:
@@ -121,6 +135,7 @@ CHECKS: tuple[Callable[[Examined], Iterator[Finding]], ...] = (
     check_enrolment,
     check_bundle,
     check_freshness,
+    check_clock,
     check_revocation_list,
     check_authorities,
 )
