@@ -14,14 +14,12 @@ from functools import partial
 from sshd_hook import accounts, paths, service, verdict
 from sshd_hook.agent import (
     apply,
-    census,
     clock,
     connections,
     decisions,
     host,
     host_certificates,
     keygen,
-    keys,
     poll,
     sweep,
 )
@@ -89,7 +87,6 @@ class Agent:
         """
         floor = host.load_floor()
         update = self._ca.policy(self._host, self._have, floor.version, wait)
-        keys.follow(update.keys)
         now = int(time.time())
         try:
             verified = apply.verify(update, self._host, floor, self._installed, now)
@@ -110,7 +107,7 @@ class Agent:
         """What else is to be done for ever, each in a thread of its own."""
         courier = decisions.Courier(self._host, self._ca)
         renewal = partial(host_certificates.follow, self._host, self._ca)
-        return courier.run, renewal, census.Teller(self._host, self._ca).run, self._look_at_clock
+        return courier.run, renewal, self._look_at_clock
 
     def _compare_clock(self, skew: int) -> None:
         with contextlib.suppress(OSError):  # it is logged

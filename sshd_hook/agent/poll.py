@@ -57,8 +57,6 @@ class Update:
     fresh_signature: str
     krl: bytes
     services: tuple[str, ...]
-    keys: tuple[str, ...] = ()
-    """Signed statements about the bundle key (`sshd_hook.statement`)."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,6 @@ class Joined:
     recovery_key: str
     user_authorities: tuple[str, ...]
     host_certificates: tuple[str, ...]
-    keys_number: int
-    keys_recovery: int
 
 
 class CA:
@@ -112,8 +108,6 @@ class CA:
             recovery_key=answer.text("recovery_key"),
             user_authorities=answer.texts("user_authorities"),
             host_certificates=answer.texts("host_certificates"),
-            keys_number=answer.number("keys_number"),
-            keys_recovery=answer.number("keys_recovery"),
         )
 
     def policy(self, host: Host, have: Have, floor: int, wait: int) -> Update:
@@ -136,7 +130,6 @@ class CA:
             fresh_signature=answer.text("fresh_signature"),
             krl=answer.data("krl"),
             services=answer.texts("services"),
-            keys=answer.texts("keys"),
         )
 
     def acknowledge(self, host: Host, version: int, digest: str) -> None:
@@ -157,19 +150,6 @@ class CA:
         path = f"/hosts/{host.id}/certificates"
         answer = _Answer(self._call("POST", path, {"host_keys": keys}, token=host.token))
         return answer.texts("host_certificates")
-
-    def tell_open(self, host: Host, census: list[tuple[tuple[str, str], int]]) -> None:
-        """Tell the CA how many connections are open to a service by a session's certificates.
-
-        Raises:
-            CAError: it was not told.
-        """
-        found = [
-            {"service": service, "session": session, "connections": count}
-            for (service, session), count in census
-        ]
-        path = f"/hosts/{host.id}/connections"
-        self._call("PUT", path, {"connections": found}, token=host.token)
 
     def report(self, host: Host, decisions: list[dict[str, int | str]]) -> None:
         """Tell the CA what was decided here.
