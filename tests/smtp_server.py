@@ -50,6 +50,8 @@ class Session(StreamRequestHandler):
     credentials = sender = recipient = ""
 
     def handle(self) -> None:
+        if self.server.from_start:
+            self._encrypt()
         self.server.state.connected.set()
         self.server.state.awake.wait(20)
         self._say("220 mail.test")
@@ -70,6 +72,9 @@ class Session(StreamRequestHandler):
 
     def do_starttls(self, _argument: str, _address: str) -> None:
         self._say("220 go")
+        self._encrypt()
+
+    def _encrypt(self) -> None:
         assert self.server.tls
         self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
         self.rfile = self.connection.makefile("rb")
@@ -115,20 +120,26 @@ class Server(ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, port: int, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None, *, from_start: bool) -> None:
         super().__init__(("127.0.0.1", port), Session)
         self.state = MailServer(self.server_address[1])
         self.state.awake.set()
         self.tls = tls
+        self.from_start = from_start
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: clients hang up when it is too slow, or has the wrong certificate."""
 
 
 @contextmanager
-def mail_server(tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[MailServer]:
-    """A server on loopback at `port`; with `tls` it offers STARTTLS, and asks for a login then."""
-    with Server(port, tls) as server:
+def mail_server(
+    tls: ssl.SSLContext | None = None, port: int = 0, *, from_start: bool = False
+) -> Iterator[MailServer]:
+    """A server on loopback at `port`; with `tls` it offers STARTTLS, and asks for a login then.
+
+    Or it speaks TLS `from_start`, as on port 465 (RFC 8314, section 3.3).
+    """
+    with Server(port, tls, from_start=from_start) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield server.state
         server.state.awake.set()

@@ -181,10 +181,18 @@ def test_one_elsewhere_is_given_nothing_in_clear(tmp_path: Path, server: MailSer
     assert len(left(tmp_path)) == 1
 
 
-def test_with_starttls_a_login_and_a_certificate_that_is_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("from_start", [False, True], ids=["STARTTLS", "as on port 465"])
+def test_with_tls_a_login_and_a_certificate_that_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, from_start: bool
 ) -> None:
-    with certified(tmp_path) as tls, mail_server(tls) as server, capture_logs() as logs:
+    with (
+        certified(tmp_path) as tls,
+        mail_server(tls, from_start=from_start) as server,
+        capture_logs() as logs,
+    ):
+        if from_start:
+            assert smtp.TLS_PORT == 465, "on which only root may listen"
+            monkeypatch.setattr(smtp, "TLS_PORT", server.port)
         chosen = at(tmp_path, server.port, ELSEWHERE, "amrgate")
         write(tmp_path)
         with smtp.sending(chosen):
