@@ -29,6 +29,7 @@ pytest_plugins = [
     "tests.hosts",
     "tests.agents",
     "tests.web",
+    "tests.chromium",
     "tests.host_client",
     "tests.operating",
     "tests.answers",

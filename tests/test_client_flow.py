@@ -16,12 +16,12 @@ from demo.browser import App, Browser
 from tests.authorities import Engineer
 from tests.ca_server import PASSWORD, CaServer
 from tests.certificates import keygen
-from tests.test_pages import opened
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.authorities import Liar
+    from tests.chromium import Chromium
 
 
 def at_home(folder: Path, browser: Browser) -> Engineer:
@@ -87,22 +87,23 @@ def test_from_a_password_to_an_app(ca_server: CaServer, tmp_path: Path) -> None:
     assert alice.run("ssh-cert", "load").status == 3
 
 
-def test_a_real_browser_comes_back_to_the_command(ca_server: CaServer, tmp_path: Path) -> None:
+def test_a_real_browser_comes_back_to_the_command(
+    ca_server: CaServer, scripted: Chromium, tmp_path: Path
+) -> None:
     """Chromium obeys the pages' policies: it also says where a form may lead."""
     home = tmp_path / "carol"
     home.mkdir(mode=0o700)
-    with opened({}) as chromium:
 
-        def browse(url: str) -> None:
-            chromium.open(url)
-            chromium.type("carol" + Keys.TAB)
-            chromium.enter(PASSWORD)
-            chromium.press("Allow")
+    def browse(url: str) -> None:
+        scripted.open(url)
+        scripted.type("carol" + Keys.TAB)
+        scripted.enter(PASSWORD)
+        scripted.press("Allow")
 
-        ran = Engineer(home, browse).log_in("--ca", ca_server.url)
+    ran = Engineer(home, browse).log_in("--ca", ca_server.url)
 
-        assert "You are logged in" in chromium.text
-        assert chromium.complaints() == []
+    assert "You are logged in" in scripted.text
+    assert scripted.complaints() == []
     assert ran.status == 0, ran.err
     assert "Proved: password." in ran.out
 

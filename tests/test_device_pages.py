@@ -7,30 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from tests.chromium import check_page, url_of
 from tests.oauth import claims_of
 from tests.test_device import Machine
-from tests.test_pages import check_page, opened
-from tests.web import PASSWORD, add_person, listening, pass_time, wind_back
+from tests.web import PASSWORD, Client, add_person, pass_time, wind_back
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from ca.services import Services
-    from tests.test_pages import Chromium
+    from tests.chromium import Chromium
     from tests.web import Person
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Services]:
-    with listening(tmp_path) as services:
-        yield services
-
-
-@pytest.fixture
-def chromium() -> Iterator[Chromium]:
-    with opened({"profile.managed_default_content_settings.javascript": 2}) as browser:
-        yield browser
 
 
 def log_in(site: Services, chromium: Chromium, person: Person) -> None:
@@ -116,9 +101,6 @@ def test_the_pages_fit_and_can_be_read(
 def test_a_prompt_asks_for_every_factor_again(
     site: Services, chromium: Chromium, prompt: str
 ) -> None:
-    from tests.test_pages import url_of
-    from tests.web import Client
-
     bob = add_person(site, "bob", app=True)
     chromium.open(f"{site.settings.issuer}/security")
     log_in(site, chromium, bob)

@@ -12,8 +12,8 @@ from ca.directory import invitations, read
 from ca.directory.access import Caller
 from ca.store import directory
 from ca.store.engine import writing
+from tests.chromium import check_page
 from tests.directory import ACME, apply_text, log_in
-from tests.test_pages import check_page, opened
 from tests.web import listening
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ca.services import Services
+    from tests.chromium import Chromium
 
 PASSPHRASE = "purple umbrella thunder violin"
 
@@ -49,32 +50,31 @@ def link(site: Services, email: str) -> str:
     ("width", "dark"), [(390, False), (1280, True)], ids=["phone", "wide, dark"]
 )
 def test_an_invitation_from_its_link_to_the_login(
-    site: Services, width: int, *, dark: bool
+    site: Services, chromium: Chromium, width: int, *, dark: bool
 ) -> None:
-    with opened({"profile.managed_default_content_settings.javascript": 2}) as chromium:
-        chromium.size(width, dark=dark)
-        chromium.open(link(site, "mallory@elsewhere.example"))
-        assert "You have an account" in chromium.text
-        check_page(chromium, width, dark=dark)
+    chromium.size(width, dark=dark)
+    chromium.open(link(site, "mallory@elsewhere.example"))
+    assert "You have an account" in chromium.text
+    check_page(chromium, width, dark=dark)
 
-        invited = link(site, "dave@elsewhere.example")
-        chromium.open(invited)
-        assert "Join Acme Corporation" in chromium.text
-        assert "with a role in The shop" in chromium.text
-        check_page(chromium, width, dark=dark)
-        chromium.open(invited)
-        chromium.type(Keys.TAB * 2)
-        chromium.type("dave" + Keys.TAB)
-        chromium.type("Dave Dunn" + Keys.TAB)
-        chromium.enter(PASSPHRASE)
-        assert "You have joined Acme Corporation" in chromium.text
-        check_page(chromium, width, dark=dark)
-        chromium.press("Log in")
-        chromium.type("dave" + Keys.TAB)
-        chromium.enter(PASSPHRASE)
+    invited = link(site, "dave@elsewhere.example")
+    chromium.open(invited)
+    assert "Join Acme Corporation" in chromium.text
+    assert "with a role in The shop" in chromium.text
+    check_page(chromium, width, dark=dark)
+    chromium.open(invited)
+    chromium.type(Keys.TAB * 2)
+    chromium.type("dave" + Keys.TAB)
+    chromium.type("Dave Dunn" + Keys.TAB)
+    chromium.enter(PASSPHRASE)
+    assert "You have joined Acme Corporation" in chromium.text
+    check_page(chromium, width, dark=dark)
+    chromium.press("Log in")
+    chromium.type("dave" + Keys.TAB)
+    chromium.enter(PASSPHRASE)
 
-        assert "Dave Dunn" in chromium.text
-        chromium.open(link(site, "somebody@elsewhere.example"))
-        assert "This invitation is for another" in chromium.text
-        check_page(chromium, width, dark=dark)
-        assert chromium.complaints() == []
+    assert "Dave Dunn" in chromium.text
+    chromium.open(link(site, "somebody@elsewhere.example"))
+    assert "This invitation is for another" in chromium.text
+    check_page(chromium, width, dark=dark)
+    assert chromium.complaints() == []

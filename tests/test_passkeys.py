@@ -9,26 +9,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
 
 from sshd_hook import certificate
+from tests.chromium import check_page, url_of
 from tests.issuing import post
 from tests.oauth import claims_of
-from tests.test_pages import check_page, opened, url_of
 from tests.web import PASSWORD, Client, add_person, listening, pass_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from ca.services import Services
-    from tests.test_pages import Chromium
+    from tests.chromium import Chromium
 
 PLATFORM = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True}
 PASSKEY = PLATFORM | {"hasUserVerification": True, "isUserVerified": True}
 SYNCED = PASSKEY | {"defaultBackupEligibility": True, "defaultBackupState": True}
 OLD_KEY = {"protocol": "u2f", "transport": "usb"}
-WITHOUT_SCRIPTS = {"profile.managed_default_content_settings.javascript": 2}
 
 
 @pytest.fixture
@@ -38,9 +36,8 @@ def site(tmp_path: Path) -> Iterator[Services]:
 
 
 @pytest.fixture
-def chromium() -> Iterator[Chromium]:
-    with opened({}) as browser:
-        yield browser
+def chromium(scripted: Chromium) -> Chromium:
+    return scripted
 
 
 def plug_in(chromium: Chromium, kind: dict[str, Any]) -> None:
@@ -80,15 +77,7 @@ def amr_of_certificate(site: Services, token: str) -> str:
 def test_a_passkey_with_the_keyboard_alone(site: Services, chromium: Chromium) -> None:
     add_person(site, "alice")
     client = Client(site)
-    chromium.driver.add_virtual_authenticator(
-        VirtualAuthenticatorOptions(
-            protocol="ctap2",
-            transport="internal",
-            has_resident_key=True,
-            has_user_verification=True,
-            is_user_verified=True,
-        )
-    )
+    plug_in(chromium, PASSKEY)
     log_in(site, chromium)
     add_key(chromium, "laptop")
     assert len(chromium.driver.find_elements(By.CSS_SELECTOR, ".codes li")) == 10
@@ -188,15 +177,17 @@ def test_a_key_that_does_not_answer_leaves_other_ways(site: Services, chromium: 
     assert chromium.complaints() == []
 
 
-def test_without_scripts_the_password_is_left(site: Services) -> None:
+def test_without_scripts_the_password_is_left(
+    site: Services, browsers: Callable[[bool], Chromium]
+) -> None:
     add_person(site, "alice")
-    with opened(WITHOUT_SCRIPTS) as chromium:
-        chromium.open(f"{site.settings.issuer}/login")
-        assert "Keys need JavaScript" in chromium.text
-        assert "Use a passkey" not in chromium.text
-        log_in(site, chromium)
-        assert "Add a key" in chromium.text
-        assert chromium.complaints() == []
+    chromium = browsers(False)
+    chromium.open(f"{site.settings.issuer}/login")
+    assert "Keys need JavaScript" in chromium.text
+    assert "Use a passkey" not in chromium.text
+    log_in(site, chromium)
+    assert "Add a key" in chromium.text
+    assert chromium.complaints() == []
 
 
 def test_pages_with_keys_fit_and_can_be_read(site: Services, chromium: Chromium) -> None:

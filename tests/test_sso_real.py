@@ -16,17 +16,17 @@ from sqlalchemy import insert
 from ca.store.directory import find_organization
 from ca.store.engine import writing
 from ca.store.tables import members
+from tests.chromium import check_page, url_of
 from tests.directory import ACME, apply_text
 from tests.oauth import claims_of
 from tests.providers import NETWORKS, OpenIDProvider, register
-from tests.test_pages import check_page, opened, url_of
 from tests.web import PASSWORD, Client, add_person, listening, wind_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ca.services import Services
-    from tests.test_pages import Chromium
+    from tests.chromium import Chromium
 
 FOLDER = Path(__file__).parent / "provider"
 
@@ -63,9 +63,8 @@ def real(site: Services) -> Iterator[OpenIDProvider]:
 
 
 @pytest.fixture
-def chromium() -> Iterator[Chromium]:
-    with opened({}) as browser:
-        yield browser
+def chromium(scripted: Chromium) -> Chromium:
+    return scripted
 
 
 def log_in_there(chromium: Chromium, name: str) -> None:

@@ -9,31 +9,15 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from ca.identity import api_tokens
+from tests.chromium import check_page
 from tests.test_api_tokens import exchange, is_good
-from tests.test_pages import check_page, opened
-from tests.web import PASSWORD, Browser, add_person, listening, pass_time
+from tests.web import PASSWORD, Browser, add_person, pass_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from ca.services import Services
-    from tests.test_pages import Chromium
+    from tests.chromium import Chromium
 
 pytest_plugins = ["tests.web"]
-WITHOUT_SCRIPTS = {"profile.managed_default_content_settings.javascript": 2}
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Services]:
-    with listening(tmp_path) as services:
-        yield services
-
-
-@pytest.fixture
-def chromium() -> Iterator[Chromium]:
-    with opened(WITHOUT_SCRIPTS) as browser:
-        yield browser
 
 
 def look(chromium: Chromium) -> None:
