@@ -14,26 +14,22 @@ from dataclasses import dataclass, field
 
 from sshd_hook import (
     atomic,
-    bundle,
-    freshness,
     hostfiles,
     install,
     paths,
     pin,
     preflight,
     prepare,
+    statement,
     ways_in,
 )
-from sshd_hook.agent import apply, daemon, host, poll
+from sshd_hook.agent import apply, daemon, host, keys, poll
 from sshd_hook.changes import ChangeError, Changes, difference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sshd_hook.preflight import Ready
     from sshd_hook.ways_in import Administrator
-
-BUNDLE_NAMESPACES = f"{bundle.NAMESPACE},{freshness.NAMESPACE}"
-RECOVERY_NAMESPACES = "amrgate-keys"
 
 OURS = (
     paths.SSHD_DROP_IN,
@@ -214,11 +210,10 @@ def _join(changes: Changes, joining: Joining) -> list[str]:
     )
     if joining.trust is not None:
         changes.write(host.CA_FILE, joining.trust, atomic.PRIVATE)
-    for path, signer, namespaces in (
-        (host.BUNDLE_SIGNERS, joined.bundle_key, BUNDLE_NAMESPACES),
-        (host.RECOVERY_SIGNERS, joined.recovery_key, RECOVERY_NAMESPACES),
-    ):
-        changes.write(path, host.signers(signer, namespaces), atomic.PRIVATE)
+    floor = keys.Floor(joined.keys_number, joined.keys_recovery)
+    changes.write(host.BUNDLE_SIGNERS, keys.render(joined.bundle_key, floor), atomic.PRIVATE)
+    recovery = host.signers(joined.recovery_key, statement.NAMESPACE)
+    changes.write(host.RECOVERY_SIGNERS, recovery, atomic.PRIVATE)
     for path in (host.FLOOR, paths.BUNDLE, paths.FRESH):
         changes.remove(path)  # an earlier enrolment's; it says nothing about this one
     record = host.Host(joined.id, joined.token, invitation.name, invitation.ca)

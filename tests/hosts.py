@@ -113,6 +113,7 @@ class PolicyCA:
             "krl_version": self.krl_version,
             "authorities": [self.keys["user_ca"]],
             "services": list(self.services),
+            "keys": [],
         }
 
     def joined(self) -> dict[str, Any]:
@@ -123,6 +124,8 @@ class PolicyCA:
             "recovery_key": self.keys["recovery"],
             "user_authorities": [self.keys["user_ca"]],
             "host_certificates": [],
+            "keys_number": 0,
+            "keys_recovery": 0,
         }
 
 

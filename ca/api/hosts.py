@@ -86,6 +86,8 @@ def enroll(asked: Enrolment, services: Given) -> dict[str, Any]:
         "token": joined.token,
         "bundle_key": public_line(keys.bundle.public_key),
         "recovery_key": public_line(keys.recovery_public_key),
+        "keys_number": keys.statements.number,
+        "keys_recovery": keys.statements.recovery,
         "user_authorities": [public_line(keys.user_ca.public_key)],
         "host_certificates": [
             issuance.issue(services.issuer, subject, key, now) for key in host_keys
@@ -216,6 +218,7 @@ def _answer(services: Services, policies: Policies, state: State, asked: Asked) 
             "krl_version": revoked.version,
             "authorities": [public_line(services.keys.user_ca.public_key)],
             "services": policy.services if policy else (),
+            "keys": services.keys.statements.signed,
         },
         # Who waits for a change need not wait for the disk as well.
         background=BackgroundTask(policies.note, host, built),

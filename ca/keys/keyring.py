@@ -5,10 +5,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ca.keys import files, token
+from ca.keys import files, statements, token
 from ca.keys.files import FileSigner
 from ca.keys.seal import Seal
 from ca.keys.signer import Signer
+from ca.keys.statements import NONE, Statements
 from ca.keys.token import TokenKey
 
 FOLDER = "keys"
@@ -37,6 +38,9 @@ class Keyring:
 
     recovery_public_key: bytes
     """Of the key that is kept offline and can name a new bundle key."""
+
+    statements: Statements = NONE
+    """What tells hosts which bundle key is the present one."""
 
 
 def key_path(data: Path, role: str) -> Path:
@@ -75,4 +79,5 @@ def unlock(data: Path, passphrase: bytes) -> Keyring:
         # The container of 32 secret bytes is that of an Ed25519 key: they are its seed.
         seal=Seal(files.seed(keys["seal"])),
         recovery_public_key=files.read_public_key(key_path(data, RECOVERY).with_suffix(".pub")),
+        statements=statements.read(data / FOLDER),
     )

@@ -20,6 +20,7 @@ from sshd_hook.agent import (
     host,
     host_certificates,
     keygen,
+    keys,
     poll,
     sweep,
 )
@@ -87,6 +88,7 @@ class Agent:
         """
         floor = host.load_floor()
         update = self._ca.policy(self._host, self._have, floor.version, wait)
+        keys.follow(update.keys)
         now = int(time.time())
         try:
             verified = apply.verify(update, self._host, floor, self._installed, now)

@@ -57,6 +57,8 @@ class Update:
     fresh_signature: str
     krl: bytes
     services: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+    """Signed statements about the bundle key (`sshd_hook.statement`)."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Joined:
     recovery_key: str
     user_authorities: tuple[str, ...]
     host_certificates: tuple[str, ...]
+    keys_number: int
+    keys_recovery: int
 
 
 class CA:
@@ -108,6 +112,8 @@ class CA:
             recovery_key=answer.text("recovery_key"),
             user_authorities=answer.texts("user_authorities"),
             host_certificates=answer.texts("host_certificates"),
+            keys_number=answer.number("keys_number"),
+            keys_recovery=answer.number("keys_recovery"),
         )
 
     def policy(self, host: Host, have: Have, floor: int, wait: int) -> Update:
@@ -130,6 +136,7 @@ class CA:
             fresh_signature=answer.text("fresh_signature"),
             krl=answer.data("krl"),
             services=answer.texts("services"),
+            keys=answer.texts("keys"),
         )
 
     def acknowledge(self, host: Host, version: int, digest: str) -> None:
