@@ -34,6 +34,7 @@ ROUTES = (
     "ca.api.projects",
     "ca.api.environments",
     "ca.api.explain",
+    "ca.api.open_connections",
     "ca.api.user_access",
     "ca.api.organizations",
     "ca.api.members",

@@ -135,6 +135,16 @@ def join(requirements: "Iterable[Requirement]") -> Requirement:
     )
 
 
+def lasting(requirement: Requirement) -> Requirement:
+    """What of a requirement open connections must meet: they may grow older than its `max_age`."""
+    return Requirement(
+        requirement.amr,
+        networks=requirement.networks,
+        device=requirement.device,
+        providers=requirement.providers,
+    )
+
+
 def is_max_age(seconds: int) -> bool:
     """Whether a requirement may ask for logins of at most this age."""
     return MIN_MAX_AGE <= seconds <= MAX_MAX_AGE and seconds % 60 == 0

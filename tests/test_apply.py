@@ -15,8 +15,8 @@ from sqlalchemy import select, update
 from ca import audit
 from ca.directory.apply.diff import difference, summary
 from ca.directory.apply.document import Document, InvalidFile
-from ca.directory.apply.execute import preview
 from ca.directory.apply.lines import Lines
+from ca.directory.apply.rehearse import rehearse
 from ca.errors import Conflict
 from ca.identity.sso import logins
 from ca.keys import keyring
@@ -249,7 +249,7 @@ def test_a_provider_that_moves_must_be_tested_again(
     with writing(services.engine) as connection:
         sso.put_client(connection, known)
     text = CLIENT.replace(before, after)
-    planned = preview(services.engine, Document(text, "acme.toml")).changes
+    planned = rehearse(services.engine, Document(text, "acme.toml")).plan.changes
     (shown,) = map(str, planned)
     assert shown.startswith("~ client acme  ")
     assert ("client_id " in shown) is (before == '"amrgate"')
@@ -291,7 +291,7 @@ def test_the_operator_gives_a_provider_its_secret(tmp_path: Path) -> None:
 
 
 def test_a_preview_changes_nothing(services: Services) -> None:
-    changes = preview(services.engine, Document(ACME, "acme.toml")).changes
+    changes = rehearse(services.engine, Document(ACME, "acme.toml")).plan.changes
 
     assert changes
     assert stored(services.engine) == {}

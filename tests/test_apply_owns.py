@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import insert
 
 from ca.directory.apply.document import Document, InvalidFile
-from ca.directory.apply.execute import preview
 from ca.directory.apply.plan import going
+from ca.directory.apply.rehearse import rehearse
 from ca.ops.apply import show
 from ca.store import sso, tables
 from ca.store.engine import reading, writing
@@ -84,7 +84,7 @@ def test_what_no_file_spoke_of_is_left_alone(acme: Services) -> None:
 def test_what_is_left_alone_is_said_in_one_line(
     acme: Services, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    planned = preview(acme.engine, Document(ACME, "acme.toml"))
+    planned = rehearse(acme.engine, Document(ACME, "acme.toml")).plan
     show(planned, ("to add", "to change", "to remove"))
 
     assert set(planned.left) == BY_API.keys()
@@ -188,16 +188,16 @@ def test_a_file_that_requires_what_nobody_has_tried_says_so(
     ) + REQUIREMENT.replace('"mfa"', '"mfa", "sso:acme"')
     document = Document(requiring, "acme.toml")
 
-    assert preview(acme.engine, document).untried == ["acme"]
+    assert rehearse(acme.engine, document).plan.untried == ["acme"]
     apply_text(acme.engine, requiring.replace(', "sso:acme"', ""))
     with writing(acme.engine) as connection:
         provider = sso.find_provider(connection, "acme")
         assert provider
         sso.note_tested(connection, provider, int(time.time()))
-    assert preview(acme.engine, document).untried == []
+    assert rehearse(acme.engine, document).plan.untried == []
 
     moved = Document(requiring.replace("login.example", "id.example"), "acme.toml")
-    planned = preview(acme.engine, moved)
+    planned = rehearse(acme.engine, moved).plan
     assert planned.untried == ["acme"], "it is as new"
     show(planned, ("to add", "to change", "to remove"))
     assert 'no owner or admin has logged in with "acme" yet' in capsys.readouterr().out

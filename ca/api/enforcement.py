@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ca.api import gate
 from ca.api.gate import Authenticated
+from ca.api.shapes import moment
 from ca.directory import enforcement, loosened, reminders
 from ca.directory.access import Caller
 from ca.directory.apply.diff import Change
@@ -79,7 +80,9 @@ def preview_enforcement(
     """Who would be locked out by requiring it, and what that would touch now."""
     with reading(services.engine) as connection:
         view = gate.organization(connection, caller, organization_id, ADMIN)
-        after = enforcement.enabled(view.stored, **terms.model_dump(exclude_unset=True))
+        said = terms.model_dump(exclude_unset=True)
+        # The question is what it would do if it were held against people.
+        after = enforcement.enabled(view.stored, report_only=False, **said)
         found = enforcement.preview(connection, view, after, int(time.time()))
     return {
         "locked_out": [
@@ -93,6 +96,16 @@ def preview_enforcement(
         ],
         "sessions": found.sessions,
         "certificates": found.certificates,
+        "connections": found.connections,
+        "hosts": [
+            {
+                "host": one.host,
+                "services": one.services,
+                "connections": one.ended,
+                "heard_at": None if one.heard_at is None else moment(one.heard_at),
+            }
+            for one in found.hosts
+        ],
     }
 
 

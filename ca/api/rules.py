@@ -83,6 +83,7 @@ RULES = {
     "GET /hosts/https-ca": ANYBODY,
     "GET /hosts/{host_id}/policy": HOST,
     "POST /hosts/{host_id}/acknowledgement": HOST,
+    "PUT /hosts/{host_id}/connections": HOST,
     "POST /hosts/{host_id}/certificates": HOST,
     "POST /hosts/{host_id}/decisions": HOST,
     # People.

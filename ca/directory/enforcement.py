@@ -9,21 +9,21 @@ from ca import audit
 from ca.directory import read, requirements
 from ca.directory.access import Caller, require
 from ca.directory.apply.diff import Change
-from ca.directory.governed import can_meet, governed
+from ca.directory.consequences import count_certificates, lost, services_on, standing
+from ca.directory.governed import governed
 from ca.errors import Denied, InvalidRequest
-from ca.identity.proofs import amr_of, auth_time_of
 from ca.identity.stepup import FRESH
-from ca.store import certificates, directory, members
+from ca.store import directory, open_connections
 from ca.store.items import Item
 from sshd_hook import policy
-from sshd_hook.policy import ADMIN, VIEWER, Access
+from sshd_hook.policy import ADMIN, Access
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from ca.directory.read import OrganizationView
     from ca.store.directory import Requirement
-    from ca.store.members import LiveGrant, Member
+    from ca.store.members import Member
 
 
 class Terms(TypedDict, total=False):
@@ -65,55 +65,56 @@ def in_words(asked: Requirement) -> str:
 
 
 @dataclass(frozen=True)
-class Preview:
-    """Whom it would meet if this were required: people, and logins that are live now.
+class Concerned:
+    """A host that serves an organization.
 
-    `locked_out` can log in, but not so; the others whose sessions and certificates are counted
-    only have to log in again.
+    Of the connections that are open there, `ended` would be ended; it said at `heard_at` which are
+    open, None for never.
+    """
+
+    host: str
+    services: int
+    ended: int
+    heard_at: int | None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Whom it would meet if this were required: people, and what is live now.
+
+    `locked_out` can log in, but not so; the others whose sessions, certificates and connections are
+    counted only have to log in again.
     """
 
     locked_out: list[Member]
     sessions: int
     certificates: int
+    hosts: list[Concerned]
+
+    @property
+    def connections(self) -> int:
+        """How many open connections would be ended."""
+        return sum(one.ended for one in self.hosts)
 
 
 def preview(
     connection: Connection, view: OrganizationView, after: Requirement, now: int
 ) -> Preview:
     """What it would do to require `after`: of members, and of what they hold at this moment."""
-    everybody = members.members_of(connection, view.organization.id)
-    ids = [one.user.id for one in everybody]
-    linked = members.linked_slugs(connection, ids)
-    out = [
-        one
-        for one in everybody
-        if not one.user.disabled and not can_meet(after, one, linked[one.user.id])
-    ]
-    providers = view.requirement.providers
-    steps = view.requirement, read.requirement(after, providers)
-    touched = [
-        one for one in members.live_grants(connection, ids, now) if _is_touched(one, steps, now)
-    ]
-    handles = {one.handle for one in touched}
-    issued = (
-        certificate
-        for user_id in {one.user_id for one in touched}
-        for certificate in certificates.usable(connection, now, user_id)
+    organization = view.organization
+    before = standing(connection, [organization.name], now)
+    then = standing(connection, [organization.name], now, {organization.id: after})
+    gone = lost(before, then)
+    heard = open_connections.heard_at(connection)
+    return Preview(
+        list(then.unable.values()),
+        len(gone.sessions),
+        count_certificates(connection, gone.sessions.values(), now),
+        [
+            Concerned(host, services, gone.on(host), heard.get(host))
+            for host, services in sorted(services_on(connection, organization.id).items())
+        ],
     )
-    counted = [one for one in issued if one.session in handles and one.revoked_at is None]
-    return Preview(out, len(touched), len(counted))
-
-
-def _is_touched(
-    grant: LiveGrant, steps: tuple[policy.Requirement, policy.Requirement], now: int
-) -> bool:
-    """Whether a login that is enough before is not enough after."""
-    claims = policy.Claims(amr_of(grant.proofs), auth_time_of(grant.proofs), grant.via)
-    # Networks are not asked: where it will come from is not known.
-    before, after = (
-        policy.decide(one, Access(VIEWER, VIEWER), claims, None, now).outcome for one in steps
-    )
-    return before == policy.ALLOWED and after != policy.ALLOWED
 
 
 def change(

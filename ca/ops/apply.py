@@ -9,8 +9,9 @@ from ca.directory import loosened, service_users
 from ca.directory.apply.diff import summary
 from ca.directory.apply.document import Document
 from ca.directory.apply.execute import apply as carry_out
-from ca.directory.apply.execute import preview
 from ca.directory.apply.plan import Plan
+from ca.directory.apply.rehearse import rehearse
+from ca.directory.consequences import Lost
 from ca.errors import InvalidRequest
 from ca.ops.database import open_database, operator
 from ca.ops.options import data_option
@@ -38,7 +39,9 @@ def apply(file: Path, data: Path, *, dry_run: bool) -> None:
     document = Document(text, file.name)
     with open_database(data) as engine:
         if dry_run:
-            show(preview(engine, document), ("to add", "to change", "to remove"))
+            rehearsal = rehearse(engine, document)
+            show(rehearsal.plan, ("to add", "to change", "to remove"))
+            show_lost(rehearsal.lost, rehearsal.certificates)
         else:
             done = carry_out(engine, document, operator())
             read = settings.read(data)
@@ -58,8 +61,31 @@ def show(what: Plan, words: tuple[str, str, str]) -> None:
             fg="yellow",
         )
     if what.left:
-        shown = ", ".join(str(item) for item in what.left[:MOST_SHOWN])
-        rest = len(what.left) - MOST_SHOWN
-        more = f" and {rest} more" if rest > 0 else ""
-        click.echo(f"Left alone, because no file has named them: {shown}{more}.")
+        shown = _some([str(item) for item in what.left])
+        click.echo(f"Left alone, because no file has named them: {shown}.")
     click.echo(f"{summary(what.changes, words)}." if what.changes else "Nothing to change.")
+
+
+def show_lost(gone: Lost, certificates: int) -> None:
+    """Print whom it would meet: people, sessions, and connections by host."""
+    unable: dict[str, list[str]] = {}
+    for (organization, _user), member in gone.unable.items():
+        unable.setdefault(organization, []).append(member.user.username)
+    for organization, who in sorted(unable.items()):
+        warn(f"{organization} locks out, until they have what it requires: {_some(sorted(who))}.")
+    sessions = len(gone.sessions)
+    if sessions:
+        warn(f"Live sessions that would not do any more: {sessions}, certificates: {certificates}.")
+    for host in sorted({host for host, _service in gone.connections}):
+        where = sorted(service for there, service in gone.connections if there == host)
+        warn(f"{host} would end {gone.on(host)} open connections, to {_some(where)}.")
+
+
+def warn(words: str) -> None:
+    """Print what deserves a second look."""
+    click.secho(words, fg="yellow")
+
+
+def _some(names: list[str]) -> str:
+    rest = len(names) - MOST_SHOWN
+    return f"{', '.join(names[:MOST_SHOWN])}{f' and {rest} more' if rest > 0 else ''}"

@@ -72,6 +72,14 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
+def rehearsing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that may write, of which nothing stays: to see what would come of it."""
+    with engine.connect() as connection, connection.begin() as transaction:
+        yield connection
+        transaction.rollback()
+
+
+@contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """One transaction that only reads, all of one moment; on SQLite it never waits for a writer."""
     options: dict[str, Any] = {"reads_only": True}

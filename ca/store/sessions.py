@@ -220,36 +220,37 @@ def live_session_query(
     jti: str | ColumnElement[str] | None,
 ) -> Select[*tuple[Any, ...]]:
     """What `live_session` asks; with bound parameters, to be compiled once and asked often."""
-    made_at = select(api_tokens.c.created_at).where(
-        api_tokens.c.id == grant_sessions.c.api_token_id
-    )
-    query = (
-        select(
-            grant_sessions.c.sid,
-            grant_sessions.c.handle,
-            grant_sessions.c.browser_session_id,
-            grant_sessions.c.client_id,
-            grant_sessions.c.scope,
-            grant_sessions.c.proofs,
-            grant_sessions.c.via,
-            grant_sessions.c.expires_at,
-            grant_sessions.c.api_token_id,
-            made_at.scalar_subquery().label("token_made_at"),
-            *USER_COLUMNS,
-        )
-        .join(users, users.c.id == grant_sessions.c.user_id)
-        .where(
-            grant_sessions.c.sid == sid,
-            grant_sessions.c.ended_at.is_(None),
-            grant_sessions.c.seen_at > now - GRANT_IDLE,
-            grant_sessions.c.expires_at > now,
-            users.c.disabled_at.is_(None),
-        )
+    query = session_query().where(
+        grant_sessions.c.sid == sid,
+        grant_sessions.c.ended_at.is_(None),
+        grant_sessions.c.seen_at > now - GRANT_IDLE,
+        grant_sessions.c.expires_at > now,
+        users.c.disabled_at.is_(None),
     )
     if jti is not None:
         revoked = select(revoked_access_tokens.c.jti).where(revoked_access_tokens.c.jti == jti)
         query = query.where(~revoked.exists())
     return query
+
+
+def session_query() -> Select[*tuple[Any, ...]]:
+    """Every session, also those that are over: what `session_of` reads."""
+    made_at = select(api_tokens.c.created_at).where(
+        api_tokens.c.id == grant_sessions.c.api_token_id
+    )
+    return select(
+        grant_sessions.c.sid,
+        grant_sessions.c.handle,
+        grant_sessions.c.browser_session_id,
+        grant_sessions.c.client_id,
+        grant_sessions.c.scope,
+        grant_sessions.c.proofs,
+        grant_sessions.c.via,
+        grant_sessions.c.expires_at,
+        grant_sessions.c.api_token_id,
+        made_at.scalar_subquery().label("token_made_at"),
+        *USER_COLUMNS,
+    ).join(users, users.c.id == grant_sessions.c.user_id)
 
 
 def live_sessions_of(connection: Connection, user_id: str, now: int) -> list[GrantSession]:
@@ -317,7 +318,7 @@ def end_grants(connection: Connection, user_id: str, cause: Cause, *, but: str =
 
 
 def session_of(row: Any) -> GrantSession:
-    """The session in a row of `live_session_query`."""
+    """The session in a row of `session_query`."""
     return GrantSession(
         sid=row.sid,
         handle=row.handle,

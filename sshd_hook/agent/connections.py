@@ -13,7 +13,7 @@ from sshd_hook import paths, service, verdict
 from sshd_hook.agent import apply, peers, processes, revoked
 from sshd_hook.bundle import from_fd
 from sshd_hook.names import parse_service
-from sshd_hook.policy import ALLOWED, CONTRIBUTOR, Access, Requirement, decide
+from sshd_hook.policy import ALLOWED, CONTRIBUTOR, Access, decide, lasting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,22 +75,24 @@ def reason(
     if record is None:
         return "there is no such service any more"
     role, exempt = bundle.role(record.access_list, connection.user) or (0, False)
-    asked = record.requirement
-    timeless = Requirement(
-        asked.amr, networks=asked.networks, device=asked.device, providers=asked.providers
-    )
+    asked = lasting(record.requirement)
     access = Access(role, CONTRIBUTOR, exempt=exempt)
     address = None if asked.networks is None else peer()
-    decision = decide(timeless, access, connection.claims, address, now)
+    decision = decide(asked, access, connection.claims, address, now)
     if decision.outcome == ALLOWED:
         return ""
     return f"its user has {decision.outcome}" + (f" from {address}" if address else "")
 
 
+def is_open(pid: int, table: Table, owns: Callable[[int], bool]) -> bool:
+    """Whether somebody is in by this process of sshd. A note is also left for who proved nothing,
+    but only who is in has a process of the service's, whose uid is one that we gave (`owns`).
+    """
+    return any(owns(one.uid) for one in table.descendants(pid))
+
+
 def _end(leader: Process, connection: Connection, why: str, table: Table) -> bool:
-    owns = apply.load_accounts().owns
-    # A note is also left for who proved nothing: only who is in has a process of the service's.
-    if not any(owns(one.uid) for one in table.descendants(leader.pid)):
+    if not is_open(leader.pid, table, apply.load_accounts().owns):
         return False
     processes.end(leader, table)
     where = f"{connection.user} to {connection.service}"

@@ -14,7 +14,7 @@ from ca.directory.governed import governed
 from ca.errors import Conflict
 from ca.identity.sso.retirement import end_all_resting_on
 from ca.store import applied, directory, people, revocations, sso
-from ca.store.engine import reading, writing
+from ca.store.engine import writing
 from ca.store.items import KINDS, Items
 from ca.store.revocations import Cause
 
@@ -29,16 +29,6 @@ EVENTS = {"+": "add", "-": "remove", "~": "change"}
 MAX_SUBJECT = 128  # characters of an audit record's subject
 
 
-def preview(engine: Engine, document: Document) -> Plan:
-    """What `apply` would do now.
-
-    Raises:
-        InvalidFile: the database refuses something in it.
-    """
-    with reading(engine) as connection:
-        return plan(connection, document, Items(connection))
-
-
 def apply(engine: Engine, document: Document, actor: str) -> Plan:
     """Make the directory what `document` says, in one transaction; return what was done.
 
@@ -46,15 +36,32 @@ def apply(engine: Engine, document: Document, actor: str) -> Plan:
         InvalidFile: the database refuses something in it; nothing was changed.
         Conflict: likewise, but what it is cannot be told from the file.
     """
+    with writing(engine) as connection:
+        done = planned(connection, document)
+        make_so(connection, document, done, actor)
+    return done
+
+
+def planned(connection: Connection, document: Document) -> Plan:
+    """What there is to do, by the only one who changes the directory until this transaction ends.
+
+    Raises:
+        InvalidFile: the database refuses something in it.
+    """
+    directory.lock(connection)
+    return plan(connection, document, Items(connection))
+
+
+def make_so(connection: Connection, document: Document, what: Plan, actor: str) -> None:
+    """Do what was planned.
+
+    Raises:
+        Conflict: the database refuses it; the change must be undone, as by the exception.
+    """
     try:
-        with writing(engine) as connection:
-            directory.lock(connection)
-            items = Items(connection)
-            done = plan(connection, document, items)
-            _revoke(connection, done.changes, actor, int(time.time()))
-            carry_out(connection, items, done.changes, actor)
-            applied.put(connection, document.spoken_of)
-            return done
+        _revoke(connection, what.changes, actor, int(time.time()))
+        carry_out(connection, Items(connection), what.changes, actor)
+        applied.put(connection, document.spoken_of)
     except IntegrityError as error:
         raise Conflict(
             "Two things would have the same name or address for a moment, such as when people"

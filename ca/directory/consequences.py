@@ -1,0 +1,139 @@
+"""Whom a change would meet, before it is made: who is locked out, and what would be ended where.
+
+Both sides of it are looked at in the same way, as it stands and as it would: `lost` is the
+difference.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ca.directory import explain, read
+from ca.directory.governed import can_meet
+from ca.identity.proofs import amr_of, auth_time_of
+from ca.store import certificates, directory, members, open_connections, served
+from sshd_hook import policy
+from sshd_hook.policy import ALLOWED, VIEWER, Access, Claims, lasting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sqlalchemy import Connection
+
+    from ca.store.directory import Organization, Requirement
+    from ca.store.members import LiveGrant, Member
+    from ca.store.open_connections import Open
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How it stands with some organizations.
+
+    `unable` are the members, by organization's name and user id, who have not what a login needs
+    that meets what is held against one; `sessions` the handles, by organization, of members'
+    sessions that meet it; `connections` how many may stay open, by host, service and session.
+    """
+
+    unable: dict[tuple[str, str], Member] = field(default_factory=dict)
+    sessions: dict[tuple[str, str], LiveGrant] = field(default_factory=dict)
+    connections: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What a change takes away: from people, and of what is live now.
+
+    `connections` are those that hosts would end, by host and service.
+    """
+
+    unable: dict[tuple[str, str], Member]
+    sessions: dict[tuple[str, str], LiveGrant]
+    connections: Counter[tuple[str, str]]
+
+    def on(self, host: str) -> int:
+        """How many connections a host would end."""
+        return sum(count for (where, _service), count in self.connections.items() if where == host)
+
+
+def standing(
+    connection: Connection,
+    names: Iterable[str],
+    now: int,
+    supposed: Mapping[str, Requirement] | None = None,
+) -> Standing:
+    """How it stands with the organizations of these names; `supposed` as in `explain.terms`."""
+    found = Standing()
+    for name in names:
+        organization = directory.find_organization(connection, name)
+        if organization is not None:
+            stored = directory.requirement(connection, organization.id)
+            asked = (supposed or {}).get(organization.id, stored)
+            _look_at_members(connection, organization, asked.held, found, now)
+            for one in open_connections.of_organization(connection, organization.id):
+                if _may_stay(connection, one, supposed, now):
+                    key = one.host, one.service, one.session.handle
+                    found.connections[key] += one.connections
+    return found
+
+
+def lost(before: Standing, after: Standing) -> Lost:
+    """What is not there any more after a change."""
+    ended: Counter[tuple[str, str]] = Counter()
+    for (host, service, _session), count in (before.connections - after.connections).items():
+        ended[host, service] += count
+    return Lost(
+        {key: one for key, one in after.unable.items() if key not in before.unable},
+        {key: one for key, one in before.sessions.items() if key not in after.sessions},
+        ended,
+    )
+
+
+def count_certificates(connection: Connection, sessions: Iterable[LiveGrant], now: int) -> int:
+    """How many certificates of these sessions hosts would still take, but for a change."""
+    every = list(sessions)
+    handles = {one.handle for one in every}
+    issued = (
+        certificate
+        for user_id in {one.user_id for one in every}
+        for certificate in certificates.usable(connection, now, user_id)
+    )
+    return sum(one.session in handles and one.revoked_at is None for one in issued)
+
+
+def services_on(connection: Connection, organization_id: str) -> Counter[str]:
+    """How many services of an organization each host has."""
+    return Counter(one.host for one in served.of_organization(connection, organization_id))
+
+
+def _look_at_members(
+    connection: Connection, organization: Organization, held: Requirement, found: Standing, now: int
+) -> None:
+    name = organization.name
+    everybody = members.members_of(connection, organization.id)
+    ids = [one.user.id for one in everybody]
+    linked = members.linked_slugs(connection, ids)
+    for one in everybody:
+        if not one.user.disabled and not can_meet(held, one, linked[one.user.id]):
+            found.unable[name, one.user.id] = one
+    providers = directory.providers(connection, [organization.id])[organization.id]
+    requirement = read.requirement(held, providers)
+    for grant in members.live_grants(connection, ids, now):
+        claims = Claims(amr_of(grant.proofs), auth_time_of(grant.proofs), grant.via)
+        # Networks are not asked: where it will come from is not known.
+        access = Access(VIEWER, VIEWER)
+        if policy.decide(requirement, access, claims, None, now).outcome == ALLOWED:
+            found.sessions[name, grant.handle] = grant
+
+
+def _may_stay(
+    connection: Connection, one: Open, supposed: Mapping[str, Requirement] | None, now: int
+) -> bool:
+    """Whether the host would leave it open. Where it comes from is known to the host alone."""
+    service = served.find(connection, [one.service]).get(one.service)
+    if service is None or service.host != one.host:
+        return False
+    asked = lasting(explain.terms(connection, service, supposed).held)
+    granted = explain.access(connection, service, one.session.user)
+    return policy.decide(asked, granted, one.session.claims, None, now).outcome == ALLOWED

@@ -1,0 +1,76 @@
+"""Telling the CA which connections are open, so that it can say before a change which that ends."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from sshd_hook import service, verdict
+from sshd_hook.agent import apply, connections, poll, processes
+from sshd_hook.names import parse_service
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sshd_hook.agent.host import Host
+
+    Census = Counter[tuple[str, str]]
+    """How many connections are open, by service (without an instance) and session."""
+
+LOOK_EVERY = 3.0  # seconds
+SAY_EVERY = 15.0  # seconds, at most
+MOST = 4096  # pairs of a service and a session in one report; the rest is left out
+FAILURES = (OSError, ValueError, poll.CAError, verdict.VerdictError)
+
+
+def count() -> Census:
+    """Count what is open now.
+
+    Raises:
+        OSError, ValueError, verdict.VerdictError: it cannot be seen.
+    """
+    found: Census = Counter()
+    known = verdict.connections()
+    if known:
+        table, owns = processes.Table(), apply.load_accounts().owns
+        for pid, _start, connection in known:
+            name = parse_service(connection.service)
+            if name is not None and connections.is_open(pid, table, owns):
+                found[name.record, connection.session] += 1
+    return found
+
+
+class Teller:
+    """Tells the CA whenever it is something else, but not at every login."""
+
+    def __init__(self, known: Host, ca: poll.CA) -> None:
+        self._host = known
+        self._ca = ca
+        self._told: Census | None = None  # what was said before this agent ran is not known
+        self._next = 0.0  # not before this monotonic time
+
+    def run(self) -> None:
+        """Do so until this process is ended."""
+        said = ""
+        while True:
+            time.sleep(LOOK_EVERY)
+            try:
+                self.round(time.monotonic())
+                said = ""
+            except FAILURES as error:
+                if str(error) != said:  # said once, not every few seconds
+                    service.log(f"the CA is not told which connections are open: {error}")
+                said = str(error)
+
+    def round(self, now: float) -> None:
+        """Look once, and say it if there is something to say and it is time.
+
+        Raises:
+            FAILURES: it cannot be seen or said now; the next round tries again.
+        """
+        if now < self._next:
+            return
+        found = count()
+        if found != self._told:
+            self._next = now + SAY_EVERY
+            self._ca.tell_open(self._host, found.most_common(MOST))
+            self._told = found

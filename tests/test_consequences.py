@@ -1,0 +1,177 @@
+"""Before a switch: who would be locked out, and what would be ended on which host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ca import settings
+from ca.store import people
+from ca.store.engine import writing
+from tests.databases import new_sqlite
+from tests.directory import ACME, SERVICE, Api, apply_text, log_in, records, version
+from tests.host_client import NAME, HostClient
+from tests.operating import Ca
+from tests.web import new_services
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ca.services import Services
+
+HERE = "/organizations/acme/mfa-enforcement"
+REQUIRED = '\n[organizations.acme.requirement]\namr = ["mfa"]\n'
+REPORTED = REQUIRED + "report_only = true\n"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """A service on SQLite, its settings where the operator's commands find them."""
+    data = tmp_path_factory.mktemp("consequences")
+    with new_services(new_sqlite(data), data) as services:
+        apply_text(services.engine, ACME)
+        (data / settings.SETTINGS_FILE).write_text(settings.render(services.settings))
+        with writing(services.engine) as connection:
+            for name in ("alice", "bob", "carol"):
+                user = people.find_user_by_name(connection, name)
+                assert user
+                people.put_password(connection, user.id, "unused", 1)
+            bob = people.find_user_by_name(connection, "bob")
+            assert bob
+            people.add_totp(connection, bob.id, b"", 0, 1)
+        yield services
+
+
+@pytest.fixture(scope="module")
+def host(shop: Services) -> HostClient:
+    return HostClient(shop)
+
+
+@pytest.fixture
+def people_in(shop: Services) -> dict[str, Api]:
+    """Who is logged in, each once: carol by a password alone."""
+    apply_text(shop.engine, ACME)
+    return {
+        "weak": log_in(shop, "carol", "pwd"),
+        "strong": log_in(shop, "alice", "pwd", "otp"),
+        "old": log_in(shop, "alice", "pwd", "otp", ago=7200),
+        "admin": log_in(shop, "bob", "pwd", "otp"),
+    }
+
+
+def tell(host: HostClient, *connections: tuple[str, Api, int], token: str = "") -> Any:
+    found = [
+        {"service": service, "session": who.session.handle, "connections": count}
+        for service, who, count in connections
+    ]
+    return host.http.put(
+        f"/hosts/{host.joined['id']}/connections",
+        json={"connections": found},
+        headers={"authorization": f"Bearer {token or host.joined['token']}"},
+    )
+
+
+def ended(admin: Api, **terms: Any) -> tuple[int, dict[str, int]]:
+    """How many connections the preview says would be ended, in all and by host."""
+    found = admin.http.get(f"{HERE}/preview", params=terms).json()
+    return found["connections"], {one["host"]: one["connections"] for one in found["hosts"]}
+
+
+@pytest.mark.attack(152, 153)
+def test_an_admin_is_told_how_many_connections_each_host_would_end(
+    host: HostClient, people_in: dict[str, Api]
+) -> None:
+    weak, strong, old, admin = people_in.values()
+    answer = tell(host, (SERVICE, weak, 3), (SERVICE, strong, 2), (SERVICE, old, 1))
+
+    assert answer.status_code == 204
+    assert ended(admin) == (3, {NAME: 3})
+    # What is open may grow older than a new login may be.
+    assert ended(admin, max_age=3600) == (3, {NAME: 3})
+    (shown,) = admin.get(f"{HERE}/preview").json()["hosts"]
+    assert shown["services"] == 1
+    assert shown["heard_at"] is not None
+    tell(host)
+    assert ended(admin) == (0, {NAME: 0})
+
+
+def test_a_report_is_made_with_the_same_preview(
+    shop: Services, host: HostClient, people_in: dict[str, Api]
+) -> None:
+    tell(host, (SERVICE, people_in["weak"], 3))
+    apply_text(shop.engine, ACME + REPORTED)
+
+    assert ended(people_in["admin"]) == (3, {NAME: 3})
+    apply_text(shop.engine, ACME + REQUIRED)
+    assert ended(people_in["admin"]) == (0, {NAME: 0})  # they are refused as it is
+
+
+def test_a_host_speaks_of_its_own_services_alone(
+    host: HostClient, people_in: dict[str, Api]
+) -> None:
+    weak, admin = people_in["weak"], people_in["admin"]
+
+    assert tell(host, ("zyxwvut987654-main--app", weak, 9)).status_code == 204
+    assert ended(admin)[0] == 0
+    assert tell(host, (SERVICE, weak, 9), token="another's").status_code == 401
+    assert ended(admin)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"service": SERVICE, "session": "x", "connections": 1},
+        {"service": "a b", "session": "5c0e7c2e-8f4b-4c8e-9d3a-0b1a2c3d4e5f", "connections": 1},
+        {"service": SERVICE, "session": "5c0e7c2e-8f4b-4c8e-9d3a-0b1a2c3d4e5f", "connections": 0},
+        {"service": SERVICE, "session": "5c0e7c2e-8f4b-4c8e-9d3a-0b1a2c3d4e5f"},
+    ],
+    ids=["no handle", "no service", "none", "uncounted"],
+)
+def test_what_is_no_census_is_refused(host: HostClient, wrong: dict[str, Any]) -> None:
+    answer = host.http.put(
+        f"/hosts/{host.joined['id']}/connections",
+        json={"connections": [wrong]},
+        headers={"authorization": f"Bearer {host.joined['token']}"},
+    )
+
+    assert answer.status_code == 400
+
+
+def test_a_dry_run_says_whom_a_file_would_meet_and_changes_nothing(
+    shop: Services, host: HostClient, people_in: dict[str, Api], tmp_path: Path
+) -> None:
+    tell(host, (SERVICE, people_in["weak"], 3), (SERVICE, people_in["strong"], 2))
+    ca, file = Ca(shop.settings.data, shop.engine), tmp_path / "acme.toml"
+    before = version(shop.engine), records(shop.engine)
+
+    file.write_text(ACME + REQUIRED)
+    required = ca.check("apply", file, "--dry-run")
+    file.write_text(ACME + REPORTED)
+    reported = ca.check("apply", file, "--dry-run")
+    file.write_text(ACME.replace("carol = { production", "# carol = { production"))
+    roleless = ca.check("apply", file, "--dry-run")
+
+    assert "acme locks out, until they have what it requires: alice, carol.\n" in required
+    assert "Live sessions that would not do any more: " in required
+    assert f"{NAME} would end 3 open connections, to {SERVICE}.\n" in required
+    assert "1 to add, 0 to change" in reported
+    assert "would" not in reported
+    assert "locks out" not in reported
+    assert f"{NAME} would end 3 open connections, to {SERVICE}.\n" in roleless
+    assert (version(shop.engine), records(shop.engine)) == before
+
+
+def test_a_dry_run_refuses_what_applying_would(shop: Services, tmp_path: Path) -> None:
+    """Nobody would be left who can log in as it is required."""
+    ca, file = Ca(shop.settings.data, shop.engine), tmp_path / "acme.toml"
+    file.write_text(
+        (ACME + REQUIRED)
+        .replace('bob = "admin"', 'alice = "admin"', 1)
+        .replace('alice = "viewer", ', "", 1)
+    )
+
+    dry, wet = ca.error("apply", file, "--dry-run"), ca.error("apply", file)
+
+    assert dry == wet
