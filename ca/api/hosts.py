@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Engine
 from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, Response
 
+from ca.api.compressed import compress
 from ca.api.gate import bearer_token
 from ca.errors import InvalidRequest, NotFound
 from ca.hosts import freshness, https_ca, join
@@ -145,6 +146,7 @@ async def get_policy(
     services: Given,
     delivery: Annotated[Delivery, Depends(delivery_of)],
     asked: Annotated[Asked, Query()],
+    accept_encoding: Annotated[str, Header()] = "",
 ) -> Response:
     """What the host is to obey: at once if that is not what it has, else as soon as it changes.
 
@@ -155,7 +157,8 @@ async def get_policy(
         state = await run_in_threadpool(_look, services, delivery.policies, host.id, asked)
         left = deadline - time.monotonic()
         if left <= 0 or not state.is_known(asked):
-            return await run_in_threadpool(_answer, services, delivery.policies, state, asked)
+            answer = await run_in_threadpool(_answer, services, delivery.policies, state, asked)
+            return await run_in_threadpool(compress, answer, accept_encoding)
         await delivery.watch.wait_for_other(state.moment, left)
 
 
@@ -198,7 +201,7 @@ def _look(services: Services, policies: Policies, host_id: str, asked: Asked) ->
     return State(host, current, services.revocations.current())
 
 
-def _answer(services: Services, policies: Policies, state: State, asked: Asked) -> Response:
+def _answer(services: Services, policies: Policies, state: State, asked: Asked) -> JSONResponse:
     host, built, revoked = state.host, state.current.built, state.revoked
     policy = None
     if asked.version != built.version or host.acknowledged != (built.version, built.digest):

@@ -8,6 +8,7 @@ import ipaddress
 import json
 import ssl
 import time
+import zlib
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlencode, urlsplit
@@ -191,7 +192,7 @@ class CA:
         wait: int = 0,
     ) -> bytes:
         connection = self._connect(wait + TIMEOUT)
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         if body is not None:
@@ -281,7 +282,19 @@ def _read(response: http.client.HTTPResponse) -> bytes:
             raise CAError(f"the CA's answer took longer than {MAX_TRANSFER} s")
     if response.length:
         raise CAError("the CA's answer was cut short")
-    return b"".join(parts)
+    answer = b"".join(parts)
+    return _decompressed(answer) if response.getheader("Content-Encoding") == "gzip" else answer
+
+
+def _decompressed(data: bytes) -> bytes:
+    reader = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)  # of gzip
+    try:
+        answer = reader.decompress(data, MAX_ANSWER)
+    except zlib.error as error:
+        raise CAError("the CA's answer is not what it says that it is: gzip") from error
+    if not reader.eof:
+        raise CAError(f"the CA's answer was cut short, or is longer than {MAX_ANSWER} bytes")
+    return answer
 
 
 def _reason(answer: bytes) -> str:
