@@ -9,17 +9,19 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from starlette.testclient import TestClient
 
 from ca.app import create_app
-from ca.errors import InsufficientAuthentication
+from ca.errors import CAError, InsufficientAuthentication
 from ca.identity import api_tokens
 from ca.identity.api_tokens import MAX_LIFETIME, Wish
+from ca.identity.attempts import in_window
 from ca.identity.factors import Acting
 from ca.identity.sessions import hash_of
 from ca.oauth import api_token as grant
-from ca.store import sessions, tables
+from ca.oauth.grants import Server
+from ca.store import attempts, sessions, tables
 from ca.store.engine import reading, writing
 from ca.store.revocations import Cause
 from tests.databases import new_sqlite
@@ -30,6 +32,7 @@ from tests.web import ISSUER, Browser, Client, Person, add_person, new_services,
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from ca.services import Services
     from tests.directory import Api
@@ -149,6 +152,75 @@ def test_a_mistyped_token_is_refused_without_the_database(
     assert status == 400
     assert '"invalid_grant"' in body
     assert "API token" in body
+
+
+@pytest.mark.attack(91, 118)
+def test_made_up_tokens_are_counted_per_address_and_stopped_there(tmp_path: Path) -> None:
+    with new_services(new_sqlite(tmp_path), tmp_path) as own:
+        token = made(log_in(own, add_person(own, "alice", app=True).username, "pwd", "otp"))
+        gone = made(log_in(own, "alice", "pwd", "otp"), "gone")
+        api = log_in(own, "alice", "pwd")
+        api.http.delete(f"{tokens_path(api)}/{gone['id']}")
+
+        now, server = int(time.time()), Server(own.settings, own.engine, own.keys.token)
+
+        def answers(address: str, *secrets: str, later: int = 0) -> list[str]:
+            found = []
+            for one in secrets:
+                try:
+                    grant.exchange_api_token(server, "amrgate", one, address, now + later)
+                    found.append("good")
+                except CAError as error:
+                    found.append(error.code)
+            return found
+
+        most, wrong, stopped = grant.MAX_MADE_UP, "invalid_grant", "too_many_attempts"
+        # A mistyped one is refused without a look, and one that was removed is no guess.
+        answers("2001:db8::1", *[gone["token"], token["token"][:-1] + "-"] * most)
+        made_up = [api_tokens.new_secret() for _ in range(most)]
+        assert set(answers("2001:db8::1", *made_up[1:])) == {wrong}
+        assert answers("2001:db8::ffff", token["token"], made_up[0]) == ["good", wrong]
+        events = [record for record in records(own.engine) if record[0] == "api_token:guess"]
+        assert events == [("api_token:guess", "amrgate", "2001:db8::ffff")]
+
+        # Also the right one is not looked at then: its answer would tell.
+        assert answers("2001:db8::2", made_up[0], token["token"]) == [stopped] * 2
+        assert answers("2001:db8:0:1::1", token["token"]) == ["good"], "another network"
+        assert answers("2001:db8::1", token["token"], later=3600) == ["good"]
+
+
+def test_the_address_that_counts_is_the_one_that_asks(services: Services) -> None:
+    for address, status in ("192.0.2.66", 429), ("192.0.2.67", 400):
+        client = TestClient(create_app(services), base_url=ISSUER, client=(address, 1))
+        form = {"client_id": "amrgate", "grant_type": "api_token"}
+        with writing(services.engine) as connection:
+            for moment in 0, 3600:  # the hour may end now
+                subject = in_window("Token 192.0.2.66", int(time.time()) + moment)
+                for _ in range(grant.MAX_MADE_UP):
+                    attempts.count_below(connection, subject, grant.MAX_MADE_UP, 1)
+        answer = client.post("/oauth2/token", data=form | {"api_token": api_tokens.new_secret()})
+        assert answer.status_code == status
+
+
+@pytest.mark.attack(80, 91)
+def test_as_an_access_token_none_is_looked_up(services: Services, alice: Person) -> None:
+    """So nothing is learnt by trying, however often: a made-up one is as good as a right one."""
+    token = made(log_in(services, alice.username, "pwd", "otp"))["token"]
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    event.listen(services.engine, "before_cursor_execute", note)
+    answers = [
+        http_of(services).get("/users/me", headers={"authorization": f"Bearer {one}"})
+        for one in (token, api_tokens.new_secret())
+    ]
+    event.remove(services.engine, "before_cursor_execute", note)
+
+    assert [answer.status_code for answer in answers] == [401, 401]
+    assert answers[0].json() == answers[1].json()
+    assert asked == []
 
 
 # --- making one -----------------------------------------------------------------------------

@@ -5,6 +5,7 @@ nothing that happens later, be it an exception or a killed process, brings a gue
 """
 
 import hashlib
+from ipaddress import ip_address, ip_network
 
 from sqlalchemy import Engine
 
@@ -25,6 +26,9 @@ KNOWN_FAILURES = 40
 """In a row, from all browsers together in which the account's owner once completed a login, or opened
 a mailed link: what others guess does not lock these out, and is not added to. NIST SP 800-63B-4,
 section 3.2.2, allows 100 in all."""
+
+WINDOW = 3600
+"""Seconds in which is counted what has no account: codes and tokens that are made up."""
 
 RETRIES = 20  # of counting, where others count at the same time
 NAME_KEPT = 86400  # seconds that the count of a name that nobody has is kept
@@ -87,6 +91,24 @@ def of_name(name: str) -> str:
 def of_known(user_id: str) -> str:
     """The subject for the browsers that are known to be this user's."""
     return f"known {user_id}"
+
+
+def in_window(what: str, now: int) -> str:
+    """The subject for what is counted by the hour, such as "Device" and an address.
+
+    A success must not end such a count: one can always have one of one's own. No name that
+    somebody types at a login has this hash: those are folded to lower case, and `what` is not.
+    """
+    return hashlib.sha256(f"{what} {now // WINDOW}".encode()).hexdigest()
+
+
+def network_of(address: str) -> str:
+    """What is counted for an address: of IPv6, the 64 bits that one customer has all of."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    return str(found) if found.version == 4 else str(ip_network((found, 64), strict=False))  # noqa: PLR2004
 
 
 def most_of(subject: str) -> int:

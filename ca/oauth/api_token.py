@@ -5,13 +5,17 @@ There is no refresh token: whoever has the API token asks again.
 
 import uuid
 
+from sqlalchemy import Connection
+
 from ca import audit
+from ca.errors import TooManyAttempts
 from ca.identity.api_tokens import is_well_formed
+from ca.identity.attempts import WINDOW, in_window, network_of
 from ca.identity.sessions import hash_of
 from ca.oauth.grants import InvalidGrant, Server, Tokens
 from ca.oauth.tokens import LIFETIME
 from ca.store import api_tokens as store
-from ca.store import sessions
+from ca.store import attempts, sessions
 from ca.store.engine import writing
 from ca.store.people import find_user
 from ca.store.sessions import GrantSession
@@ -20,16 +24,30 @@ CERTIFICATE_LIFETIME = 3600  # seconds: also one that the access token's last se
 SESSION_LIFETIME = LIFETIME + CERTIFICATE_LIFETIME
 
 
-def exchange_api_token(server: Server, client_id: str, token: str, now: int) -> Tokens:
+MAX_MADE_UP = 100
+"""Tokens that never were any, from one address in an hour. Behind it there may be a company."""
+
+
+def exchange_api_token(
+    server: Server, client_id: str, token: str, address: str, now: int
+) -> Tokens:
     """A new session of the token's user, with what the token has for ever; it ends with the token.
+
+    Nobody guesses a token: who makes some up is stopped for what it costs, and to be seen. So only
+    what never was one is counted, and when it is known to be that: the good ones of a company's
+    machines, which may be many at once, do not wait for each other.
 
     Raises:
         InvalidGrant: it is no token, or no longer one. Which, is not told.
+        TooManyAttempts: too many were made up at this address.
     """
     refused = InvalidGrant("The API token is not valid, has expired, or was removed.")
     if not is_well_formed(token):
         raise refused
+    made_up = in_window(f"Token {network_of(address)}", now)
     with writing(server.engine) as connection:
+        if attempts.find_count(connection, made_up).failures >= MAX_MADE_UP:
+            raise TooManyAttempts("Too many API tokens that are none. Try again later.", WINDOW)
         used = store.use(connection, hash_of(token), now)
         user = find_user(connection, used.user_id) if used else None
         if used is not None and user is not None:
@@ -51,9 +69,18 @@ def exchange_api_token(server: Server, client_id: str, token: str, now: int) -> 
             detail = {"client": client_id, "amr": sorted(session.amr), "api_token": used.id}
             audit.append(connection, "grant:begin", user.id, session.sid, detail)
             return Tokens(session)
-        # Somebody still has what was removed. What never was a token is not worth a record.
         known = store.find_by_hash(connection, hash_of(token))
-        if known is not None:
+        if known is not None:  # somebody still has what was removed
             about = {"client": client_id, "api_token": known.id}
             audit.append(connection, "api_token:refuse", known.user_id, known.user_id, about)
+        else:
+            _count(connection, made_up, client_id, address, now)
     raise refused
+
+
+def _count(connection: Connection, subject: str, client_id: str, address: str, now: int) -> None:
+    """Count one that was made up; the last one that is answered is worth a record."""
+    attempts.count_below(connection, subject, MAX_MADE_UP, now)
+    if attempts.find_count(connection, subject).failures == MAX_MADE_UP:
+        detail = {"client": client_id, "address": address}
+        audit.append(connection, "api_token:guess", client_id, address, detail)

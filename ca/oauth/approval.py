@@ -4,13 +4,13 @@ Whoever has someone else type or approve a code gets a session of theirs. So the
 after the login, in the very session that then decides; it is never in an address.
 """
 
-import hashlib
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
 from ca import audit
 from ca.errors import Conflict, NotAuthenticated, TooManyAttempts
+from ca.identity.attempts import WINDOW, in_window, network_of
 from ca.identity.sessions import Visitor, hash_of
 from ca.identity.stepup import FRESH, Ask
 from ca.oauth.device import read_user_code
@@ -20,10 +20,9 @@ from ca.store.device_codes import DeviceAuthorization
 from ca.store.engine import reading, writing
 from ca.store.sessions import BrowserSession
 
-WINDOW = 3600  # seconds in which wrong codes are counted
 MAX_WRONG_OF_USER = 10
 MAX_WRONG_OF_ADDRESS = 100
-"""Wrong codes in a window. Behind one address there may be a whole company."""
+"""Wrong codes in an hour. Behind one address there may be a whole company."""
 
 
 class WrongUserCode(NotAuthenticated):
@@ -153,18 +152,9 @@ def count_refused(engine: Engine, device: Device, actor: str) -> None:
 
 
 def _subjects(user_id: str, address: str, now: int) -> list[tuple[str, int]]:
-    """What wrong codes are counted for, and how many of them are let through.
-
-    A right code takes back only itself: one can always ask for a code oneself. So a count ends
-    with its window, not with a success. No name that somebody types at a login has this hash:
-    those are folded to lower case.
-    """
-    window = now // WINDOW
-    counted = {f"Device {user_id}": MAX_WRONG_OF_USER, f"Device {address}": MAX_WRONG_OF_ADDRESS}
-    return [
-        (hashlib.sha256(f"{subject} {window}".encode()).hexdigest(), most)
-        for subject, most in counted.items()
-    ]
+    """What wrong codes are counted for, and how many of them are let through."""
+    counted = {user_id: MAX_WRONG_OF_USER, network_of(address): MAX_WRONG_OF_ADDRESS}
+    return [(in_window(f"Device {one}", now), most) for one, most in counted.items()]
 
 
 def _no_longer_open() -> Conflict:

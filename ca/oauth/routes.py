@@ -66,7 +66,9 @@ def token(services: Given, request: Request, form: Form) -> dict[str, str | int]
         case device.GRANT_TYPE:
             given = device.redeem_device_code(server, client_id, form, now)
         case "api_token":
-            given = exchange_api_token(server, client_id, form.get("api_token", ""), now)
+            given = exchange_api_token(
+                server, client_id, form.get("api_token", ""), visitor_of(request).address, now
+            )
         case _:
             raise UnsupportedGrant(f"grant_type must be of {', '.join(metadata.GRANT_TYPES)}.")
     return given.answer(server, now)
