@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
-PROMPT = re.compile(r"^ {4}(ca#|ssh#|(?:alice|bob|admin)\$) (.*)$")
+PROMPT = re.compile(r"^ {4}(ca#|ssh#|offline#|(?:alice|bob|admin)\$) (.*)$")
 # Without a prompt: what one types in a checkout of the project, and requests of the API.
 BARE = re.compile(r"^ {4}((?:make|\.venv/bin/[a-z-]+|POST|GET) .*)$")
 PROGRAMS = re.compile(r"^ *(?:amrgate|amrgate-ca|sshd-hook|ssh|scp|systemctl|python3|\w*\$) ")

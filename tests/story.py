@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 PATIENCE = 60  # seconds for one command
 CA = "ca.acme.example"
 PASSWORD = "correct horse battery staple"
-WHO = {"ca#": "root", "ssh#": "root", "alice$": "alice", "bob$": "bob", "admin$": "admin"}
+WHO = {
+    "ca#": "root",
+    "ssh#": "root",
+    "offline#": "root",
+    "alice$": "alice",
+    "bob$": "bob",
+    "admin$": "admin",
+}
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 UNIT = "/etc/systemd/system/amrgate-ca.service"
 SETUP = f"""
@@ -126,6 +133,9 @@ class Story:
             self._apps[person] = App(found[1])
             os.write(terminal, f"{self._apps[person].code()}\n".encode())
 
+        def type_passphrase(terminal: int, _found: re.Match[str]) -> None:
+            os.write(terminal, self.machine.path("/root/passphrase").read_bytes())
+
         def name_admin(terminal: int, _found: re.Match[str]) -> None:
             os.write(terminal, b"admin\n")
 
@@ -139,6 +149,7 @@ class Story:
             (re.compile(r"(?:New password|Repeat for confirmation): $"), type_password),
             (re.compile(r"(?s)type this secret into it: (\w+).*The code that .*: $"), type_code),
             (re.compile(r"log in:\s+(https://\S+)\s"), browse),
+            (re.compile(r"Enter passphrase for .*: $"), type_passphrase),
             (re.compile(r"User, or none: $"), name_admin),
             (re.compile(r"and log out again \(within \d+ s\): $"), log_in_from_elsewhere),
         ]

@@ -141,6 +141,46 @@ def test_without_its_ca_the_host_keeps_what_it_has_and_catches_up(world: World) 
     wait_for(lambda: world.requires() == frozenset())
 
 
+KEYS = "/var/lib/amrgate-ca/keys"
+OFFLINE = f"""
+set -e
+cd /root
+cp {KEYS}/recovery.key .
+ssh-keygen -q -p -P "$(cat passphrase)" -N "" -f recovery.key
+ssh-keygen -q -Y sign -f recovery.key -n amrgate-keys statement
+"""
+
+
+def test_a_bundle_key_that_is_lost_is_replaced_by_the_recovery_keys_word(world: World) -> None:
+    """Nobody is refused meanwhile: the host goes on by what it has until it follows."""
+    world.machine.check("rm", f"{KEYS}/bundle.key")
+    statement = world.operate("key", "draft-recovery", *PASSPHRASE)
+    world.machine.path("/root/statement").write_text(statement)
+    world.machine.check("sh", "-c", OFFLINE)
+    world.stop_ca()
+    world.operate("key", "recover", "/root/statement")
+    assert "current    yes" in world.machine.check(paths.SSHD_HOOK, "status")
+
+    world.serve()
+    world.apply(EXAMPLE + REQUIREMENT)
+
+    wait_for(lambda: world.requires() == {"mfa"}, 30)
+    key = statement.split()[-1]
+    assert f"{key} now, as the recovery key says" in world.log()
+    assert "the signature is not by the key" not in world.log()
+    assert "current    yes" in world.machine.check(paths.SSHD_HOOK, "status")
+
+
+def test_a_bundle_key_is_changed_by_its_own_word(world: World) -> None:
+    world.operate("key", "rotate-bundle", *PASSPHRASE)
+    world.stop_ca()
+    world.serve()
+    world.apply(EXAMPLE)
+
+    wait_for(lambda: world.requires() == frozenset(), 30)
+    assert "as the bundle key before it says" in world.log()
+
+
 def test_a_host_that_was_removed_hears_no_more_and_says_so(world: World) -> None:
     before = world.machine.path(paths.BUNDLE).read_bytes()
     world.operate("host", "remove", HOST)
