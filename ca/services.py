@@ -1,6 +1,7 @@
 """What a running service is made of, for the routes that need it."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -21,6 +22,8 @@ class Services:
     keys: Keyring
     issuer: Issuer
     revocations: Revocations
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set once the service is to stop: nobody is kept waiting any more."""
 
 
 async def of(request: Request) -> Services:

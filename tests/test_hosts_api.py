@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ca.directory import people
+from ca.hosts.changes import Changes
 from ca.hosts.policy import Policies
 from ca.store.hosts import Built
 from sshd_hook import bundle, freshness
@@ -171,14 +172,14 @@ def test_the_disabled_reach_nothing(acme: Services) -> None:
 def test_every_worker_builds_the_same_bytes(acme: Services) -> None:
     HostClient(acme)
     host = known_host(acme)
-    workers = [Policies(acme.engine, acme.keys) for _worker in range(2)]
+    workers = [Policies(acme.engine, acme.keys, Changes()) for _worker in range(2)]
 
     first, second = (worker.current(host, 0).built for worker in workers)
     assert first == second
     assert workers[0].policy(host, first) == workers[1].policy(host, first)
 
     bump(acme)
-    third = Policies(acme.engine, acme.keys)  # which knows of no other
+    third = Policies(acme.engine, acme.keys, Changes())  # which knows of no other
     later = third.policy(host, third.current(host, 0).built)
     assert later.built.version > first.version
     assert later.built.digest != first.digest
@@ -187,7 +188,7 @@ def test_every_worker_builds_the_same_bytes(acme: Services) -> None:
 
 def test_workers_agree_on_what_a_host_has_while_it_says_the_same(acme: Services) -> None:
     HostClient(acme)
-    one, other = (Policies(acme.engine, acme.keys) for _worker in range(2))
+    one, other = (Policies(acme.engine, acme.keys, Changes()) for _worker in range(2))
     built = one.current(known_host(acme), 0).built
     sent = one.policy(known_host(acme), built)
     one.note(known_host(acme), built)
@@ -200,25 +201,25 @@ def test_workers_agree_on_what_a_host_has_while_it_says_the_same(acme: Services)
     changed = other.current(known_host(acme), built.version).built
     assert changed.version > built.version
     # What is past, and was not kept, cannot be made again: there is what holds now.
-    third = Policies(acme.engine, acme.keys)
+    third = Policies(acme.engine, acme.keys, Changes())
     assert third.policy(known_host(acme), built).built == changed
 
 
 def test_what_other_code_or_another_key_built_is_not_passed_off_as_the_same(acme: Services) -> None:
     HostClient(acme)
-    built = Policies(acme.engine, acme.keys).current(known_host(acme), 0).built
+    built = Policies(acme.engine, acme.keys, Changes()).current(known_host(acme), 0).built
     foreign = replace(built, digest="0" * 64)
-    Policies(acme.engine, acme.keys).note(known_host(acme), foreign)
+    Policies(acme.engine, acme.keys, Changes()).note(known_host(acme), foreign)
     now = bump(acme)
 
-    worker = Policies(acme.engine, acme.keys)
+    worker = Policies(acme.engine, acme.keys, Changes())
     assert worker.current(known_host(acme), built.version).built == foreign
     assert worker.policy(known_host(acme), foreign).built.version == now
 
 
 def test_no_older_note_replaces_a_newer_one(acme: Services) -> None:
     HostClient(acme)
-    policies = Policies(acme.engine, acme.keys)
+    policies = Policies(acme.engine, acme.keys, Changes())
     for number in (7, 8, 7):
         policies.note(known_host(acme), Built(number, "0" * 64, "0" * 64))
 

@@ -1,129 +1,196 @@
-"""Waiting for a change: neither missed nor imagined."""
+"""Waiting for a change: neither missed nor imagined, and nobody woken whom it does not concern."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
+from ca.hosts.changes import Changes, Moment
 from ca.hosts.watch import Watch
+from ca.store import directory
+from ca.store.directory import Requirement
+from ca.store.engine import reading, writing
+from tests.directory import ACME, SERVICE, apply_text
+from tests.host_client import ELSEWHERE, GLOBEX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ca.services import Services
+
+ACME_HOSTS = ("ssh.acme.example", "ssh2.acme.example")
+GLOBEX_HOST = "ssh.globex.example"
 
 
-class Version:
-    """The version in a database, which may be slow or away."""
-
-    def __init__(self) -> None:
-        self.now = 1
-        self.asked = 0
-        self.away = False
-
-    def read(self) -> int:
-        self.asked += 1
-        if self.away:
-            raise OperationalError("", None, Exception("away"))
-        return self.now
+@pytest.fixture
+def three_hosts(services: Services) -> Services:
+    apply_text(services.engine, ACME + ELSEWHERE + GLOBEX)
+    return services
 
 
-async def waited(watch: Watch[int], version: int, seconds: float) -> float:
-    begun = time.monotonic()
-    await watch.wait_for_other(version, seconds)
-    return time.monotonic() - begun
+class Worker:
+    """One worker's watch, and the moment that it has seen."""
+
+    def __init__(self, services: Services) -> None:
+        self.engine = services.engine
+        self.changes = Changes()
+        self.stopping = threading.Event()
+        self.watch = Watch(services.engine, self.changes, self.stopping)
+        self.moment = self.look()
+
+    def look(self) -> Moment:
+        with reading(self.engine) as connection:
+            return self.changes.follow(connection)
+
+    def require(self, subject: str) -> Moment:
+        """Require something new of an organization, project or service."""
+        with writing(self.engine) as connection:
+            directory.lock(connection)
+            found = directory.find_organization(connection, subject)
+            before = directory.requirement(connection, found.id if found else subject)
+            asked = Requirement(("mfa",), (before.max_age or 300) + 60)
+            directory.put_requirement(connection, found.id if found else subject, asked)
+            version = directory.bump(connection, int(time.time()))
+        return Moment(version, self.moment.revocations)
+
+    async def waited(self, name: str, moment: Moment, seconds: float) -> float:
+        begun = time.monotonic()
+        await self.watch.wait(name, moment, seconds)
+        return time.monotonic() - begun
 
 
-def test_what_was_seen_long_ago_wakes_nobody() -> None:
-    """A host that heard of the newest version from another worker waits for the next one here."""
+@pytest.fixture
+def worker(three_hosts: Services) -> Worker:
+    return Worker(three_hosts)
 
+
+@pytest.fixture
+def asked(worker: Worker) -> Iterator[list[object]]:
+    """A list that grows with each question to the database."""
+    every: list[object] = []
+
+    def note(connection: object) -> None:
+        every.append(connection)
+
+    event.listen(worker.engine, "begin", note)
+    yield every
+    event.remove(worker.engine, "begin", note)
+
+
+def test_a_change_wakes_whom_it_concerns_and_nobody_else(worker: Worker) -> None:
     async def scenario() -> list[float]:
-        version = Version()
-        watch = Watch(version.read)
-        first = await waited(watch, 1, 0.2)
-        version.now = 2
-        at_once = await waited(watch, 2, 0.4)
-        await asyncio.sleep(0.2)
-        version.now = 3
-        later = await waited(watch, 3, 0.4)
-        return [first, at_once, later]
+        hosts = (*ACME_HOSTS, GLOBEX_HOST)
+        waiting = [asyncio.create_task(worker.waited(h, worker.moment, 3)) for h in hosts]
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(worker.require, "acme")
+        return await asyncio.gather(*waiting)
 
-    first, at_once, later = asyncio.run(scenario())
-    assert first >= 0.2
-    assert at_once >= 0.4
-    assert later >= 0.4
+    first, second, other = asyncio.run(scenario())
+    assert max(first, second) < 2
+    assert other >= 3
 
 
-@pytest.mark.parametrize("have", [0, 1, 3])
-def test_who_has_another_version_does_not_wait(have: int) -> None:
+def test_who_has_not_heard_of_a_change_does_not_wait(worker: Worker) -> None:
+    """It was made between the look and the wait, and somebody else has followed it already."""
+    worker.require("acme")
+    worker.look()
+
+    assert asyncio.run(worker.waited(ACME_HOSTS[0], worker.moment, 5)) < 1
+    assert asyncio.run(worker.waited(GLOBEX_HOST, worker.moment, 0.3)) >= 0.3
+
+
+def test_nor_if_nobody_has_followed_it_yet(worker: Worker) -> None:
+    worker.require("acme")
+
+    assert asyncio.run(worker.waited(ACME_HOSTS[0], worker.moment, 5)) < 1
+
+
+def test_nor_if_it_was_made_while_nobody_waited(worker: Worker) -> None:
     async def scenario() -> float:
-        version = Version()
-        version.now = 2
-        return await waited(Watch(version.read), have, 5)
+        await worker.waited(GLOBEX_HOST, worker.moment, 0.2)
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(worker.require, "acme")
+        return await worker.waited(ACME_HOSTS[0], worker.moment, 5)
 
     assert asyncio.run(scenario()) < 1
 
 
-def test_a_change_wakes_everybody() -> None:
-    async def scenario() -> tuple[list[float], int]:
-        version = Version()
-        watch = Watch(version.read)
-        waiting = asyncio.gather(*(waited(watch, 1, 20) for _host in range(1000)))
-        while version.asked < 1000:  # noqa: ASYNC110 -- each looks once for itself, in a thread
-            await asyncio.sleep(0.1)
-        asked = version.asked
-        version.now = 2
-        times = await waiting
-        return times, version.asked - asked
+def test_who_heard_of_it_elsewhere_waits_for_the_next(worker: Worker) -> None:
+    async def scenario() -> float:
+        await worker.waited(ACME_HOSTS[0], worker.moment, 0.2)
+        moment = await asyncio.to_thread(worker.require, "acme")
+        worker.look()
+        return await worker.waited(ACME_HOSTS[0], moment, 0.5)
 
-    times, asked = asyncio.run(scenario())
-    assert max(times) < 10
-    assert asked < 100, "a thousand that wait ask one question"
+    assert asyncio.run(scenario()) >= 0.5
 
 
-def test_nobody_asks_while_nobody_waits() -> None:
+def test_a_thousand_that_wait_ask_one_question(worker: Worker, asked: list[object]) -> None:
+    async def scenario() -> list[float]:
+        waiting = [
+            asyncio.create_task(worker.waited(ACME_HOSTS[0], worker.moment, 20))
+            for _host in range(1000)
+        ]
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(worker.require, SERVICE)
+        return await asyncio.gather(*waiting)
+
+    assert max(asyncio.run(scenario())) < 10
+    assert 1 < len(asked) < 300
+
+
+def test_nobody_asks_while_nobody_waits(worker: Worker, asked: list[object]) -> None:
     async def scenario() -> int:
-        version = Version()
-        await waited(Watch(version.read), 1, 0.1)
-        await asyncio.sleep(0.2)
-        asked = version.asked
+        await worker.waited(GLOBEX_HOST, worker.moment, 0.1)
         await asyncio.sleep(0.3)
-        return version.asked - asked
+        asked.clear()
+        await asyncio.sleep(0.3)
+        return len(asked)
 
     assert asyncio.run(scenario()) == 0
 
 
-def test_a_database_that_comes_back_is_asked_again() -> None:
+@pytest.fixture
+def away(worker: Worker) -> Iterator[threading.Event]:
+    """The database, once this is set."""
+    gone = threading.Event()
+
+    def refuse(*_: Any) -> None:
+        if gone.is_set():
+            raise OperationalError("", None, Exception("away"))
+
+    event.listen(worker.engine, "begin", refuse)
+    yield gone
+    event.remove(worker.engine, "begin", refuse)
+
+
+def test_a_database_that_comes_back_is_asked_again(worker: Worker, away: threading.Event) -> None:
     async def scenario() -> float:
-        version = Version()
-        watch = Watch(version.read)
-        waiting = asyncio.create_task(waited(watch, 1, 20))
+        waiting = asyncio.create_task(worker.waited(ACME_HOSTS[0], worker.moment, 20))
         await asyncio.sleep(0.2)
-        version.away = True
+        away.set()
         await asyncio.sleep(0.2)
-        version.now, version.away = 2, False
+        away.clear()
+        await asyncio.to_thread(worker.require, "acme")
         return await waiting
 
     assert asyncio.run(scenario()) < 10
 
 
-def test_an_answer_that_was_overtaken_does_not_count() -> None:
-    async def scenario() -> float:
-        held = threading.Event()
-        answers = iter([1, 2])
+def test_nobody_is_kept_waiting_by_a_service_that_stops(worker: Worker) -> None:
+    async def scenario() -> list[float]:
+        waiting = [
+            asyncio.create_task(worker.waited(name, worker.moment, 20)) for name in ACME_HOSTS
+        ]
+        await asyncio.sleep(0.2)
+        worker.stopping.set()
+        late = worker.waited(GLOBEX_HOST, worker.moment, 20)
+        return await asyncio.gather(*waiting, late)
 
-        def read() -> int:
-            answer = next(answers, 2)
-            if answer == 1:
-                held.wait(5)  # the first question's answer comes last
-            return answer
-
-        watch = Watch(read)
-        slow = asyncio.create_task(watch.wait_for_other(1, 0.1))
-        await asyncio.sleep(0.1)
-        waiting = asyncio.create_task(waited(watch, 2, 0.5))
-        await asyncio.sleep(0.1)
-        held.set()
-        await slow
-        return await waiting
-
-    assert asyncio.run(scenario()) >= 0.5
+    assert max(asyncio.run(scenario())) < 5

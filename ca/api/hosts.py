@@ -3,20 +3,19 @@
 import time
 from base64 import b64encode
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Engine
 from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, Response
 
 from ca.api.compressed import compress
 from ca.api.gate import bearer_token
-from ca.errors import InvalidRequest, NotFound
+from ca.errors import InvalidRequest, NotFound, Unavailable
 from ca.hosts import freshness, https_ca, join
+from ca.hosts.changes import Changes, Moment
 from ca.hosts.policy import Current, Policies
 from ca.hosts.watch import Watch
 from ca.issuance import host as issuance
@@ -115,18 +114,10 @@ def authenticate(host_id: str, request: Request, services: Given) -> Host:
 
 
 @dataclass(frozen=True)
-class Moment:
-    """The versions of all that hosts obey."""
-
-    directory: int
-    revocations: int
-
-
-@dataclass(frozen=True)
 class Delivery:
     """What answers hosts in one worker."""
 
-    watch: Watch[Moment]
+    watch: Watch
     policies: Policies
 
 
@@ -134,8 +125,9 @@ async def delivery_of(request: Request, services: Given) -> Delivery:
     """The worker's own, made when the first host asks."""
     state = request.app.state
     if not hasattr(state, "delivery"):
-        watch = Watch(partial(_now, services.engine))
-        state.delivery = Delivery(watch, Policies(services.engine, services.keys))
+        changes = Changes()
+        policies = Policies(services.engine, services.keys, changes)
+        state.delivery = Delivery(Watch(services.engine, changes, services.stopping), policies)
     delivery: Delivery = state.delivery
     return delivery
 
@@ -150,6 +142,9 @@ async def get_policy(
 ) -> Response:
     """What the host is to obey: at once if that is not what it has, else as soon as it changes.
 
+    A revocation ends the wait of those hosts on which its user has a role; others hear of it when
+    they ask next, and refuse that user anyway.
+
     After `wait` seconds without a change, the word that what the host has is still current.
     """
     deadline = time.monotonic() + min(asked.wait, MAX_WAIT)
@@ -159,7 +154,9 @@ async def get_policy(
         if left <= 0 or not state.is_known(asked):
             answer = await run_in_threadpool(_answer, services, delivery.policies, state, asked)
             return await run_in_threadpool(compress, answer, accept_encoding)
-        await delivery.watch.wait_for_other(state.moment, left)
+        await delivery.watch.wait(host.name, state.moment, left)
+        if services.stopping.is_set():
+            raise Unavailable("The CA stops, or starts again: ask again in a moment.")
 
 
 @router.post("/{host_id}/acknowledgement", status_code=204)
@@ -169,11 +166,6 @@ def acknowledge(
     """Note which bundle a host obeys."""
     with writing(services.engine) as connection:
         hosts.acknowledge(connection, host.id, said.version, said.digest, int(time.time()))
-
-
-def _now(engine: Engine) -> Moment:
-    with reading(engine) as connection:
-        return Moment(directory.version(connection), revocations.version(connection))
 
 
 @dataclass(frozen=True)

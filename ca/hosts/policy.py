@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import random
 import threading
+import time
 from base64 import b64encode
 from collections import OrderedDict, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import structlog
 
 from ca.hosts import bundle_writer
 from ca.hosts.content import content_of
 from ca.keys.sshsig import sign_file
-from ca.store import directory, hosts
+from ca.store import hosts
 from ca.store.engine import reading, writing
 from ca.store.hosts import Built
 from sshd_hook import bundle
@@ -24,10 +28,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from ca.hosts.bundle_writer import BundleContent, Encoded
+    from ca.hosts.changes import Changes
     from ca.keys import Keyring
     from ca.store.hosts import Host
 
 MAX_KEPT = 64 << 20  # bytes of policies that a worker keeps
+COMPARE_AFTER = 900  # seconds, up to twice that: as a net, were a change ever put down to nobody
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,8 @@ class Current:
 
     as_of: int
     built: Built
+    compare_at: float
+    """When its content is compared with the directory's again, by the monotonic clock."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +66,10 @@ class Policies:
     they built: a host may hear from one of them that it is up to date with what another one sent.
     """
 
-    def __init__(self, engine: Engine, keys: Keyring) -> None:
+    def __init__(self, engine: Engine, keys: Keyring, changes: Changes) -> None:
         self._engine = engine
         self._keys = keys
+        self._changes = changes
         self._current: dict[str, Current] = {}
         self._kept: OrderedDict[str, Policy] = OrderedDict()
         self._size = 0
@@ -73,20 +84,27 @@ class Policies:
         with self._turn(host):  # a host that asks twice has it built once
             known = self._current.get(host.id)
             with reading(self._engine) as connection:
-                as_of = directory.version(connection)
+                as_of = self._changes.follow(connection).directory
                 lowest = min(floor, as_of)
-                if known is not None and known.as_of == as_of and known.built.version >= lowest:
-                    return known
+                unchanged = known is not None and self._is_unchanged(host, known, as_of)
+                if known is not None and unchanged and known.built.version >= lowest:
+                    if time.monotonic() < known.compare_at:
+                        return self._remember(host, replace(known, as_of=as_of))
                 # Not before this process, whose keys may be others, has built or compared one.
-                if known is not None and host.built.version == as_of:
-                    return self._remember(host, as_of, host.built)
+                elif known is not None and host.built.version == as_of:
+                    return self._remember(host, Current(as_of, host.built, known.compare_at))
                 content = self._content(connection, host)
             encoded = bundle_writer.encode(content)
             digest = encoded.digest()
+            if known is not None and unchanged and known.built.content != digest:
+                log.error("a change had been put down to nobody", host=host.name, version=as_of)
             last = (host.built, known.built) if known else (host.built,)
             same = [one for one in last if one.content == digest and one.version >= lowest]
             newest = max(same, key=lambda one: one.version, default=None)
-            return self._remember(host, as_of, newest or self._build(host, encoded, as_of).built)
+            built = newest or self._build(host, encoded, as_of).built
+            # Not all of those together that began together.
+            pause = COMPARE_AFTER * random.uniform(1, 2)  # noqa: S311
+            return self._remember(host, Current(as_of, built, time.monotonic() + pause))
 
     def policy(self, host: Host, built: Built) -> Policy:
         """The bundle `built`, or what holds now if that one cannot be made again."""
@@ -109,8 +127,11 @@ class Policies:
             with writing(self._engine) as connection:
                 hosts.note_built(connection, host.id, built)
 
-    def _remember(self, host: Host, as_of: int, built: Built) -> Current:
-        current = self._current[host.id] = Current(as_of, built)
+    def _is_unchanged(self, host: Host, known: Current, as_of: int) -> bool:
+        return known.as_of <= as_of and not self._changes.bundle_since(host.name, known.as_of)
+
+    def _remember(self, host: Host, current: Current) -> Current:
+        self._current[host.id] = current
         return current
 
     def _turn(self, host: Host) -> threading.Lock:

@@ -1,79 +1,88 @@
-"""Waiting for what hosts obey to change: any number of waiters, one question to the database."""
+"""Waiting for a change of what a host obeys: any number wait, one question goes to the database."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections import defaultdict
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
+from ca.store.engine import reading
+
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
+
+    from sqlalchemy import Engine
+
+    from ca.hosts.changes import Changes, Moment
 
 log = structlog.get_logger()
 
-Version = TypeVar("Version")
-
-INTERVAL = 0.05  # seconds: a change is to be obeyed within one, and this is a read of one row
+INTERVAL = 0.05  # seconds: a change is to be obeyed within one, and this is a read of two rows
 
 
-class Watch(Generic[Version]):
-    """Asks for the version while somebody waits for another one, and wakes them all.
+class Watch:
+    """Follows what changes while somebody waits, and wakes those whom it concerns.
 
     Changes may be made by any process on any node, so the database is what is watched. One
     object belongs to one event loop.
     """
 
-    def __init__(self, read_version: Callable[[], Version]) -> None:
-        """Watch what `read_version` returns; it runs in a thread and may block there."""
-        self._read = read_version
-        self._turns = itertools.count()
-        self._turn = -1  # of the question whose answer is the newest
-        self._version: Version | None = None
-        self._changed = asyncio.Event()
-        self._waiting = 0
+    def __init__(self, engine: Engine, changes: Changes, stopping: threading.Event) -> None:
+        self._engine = engine
+        self._changes = changes
+        self._stopping = stopping
+        self._moment: Moment | None = None  # that was seen last
+        self._waiting: defaultdict[str, dict[asyncio.Event, Moment]] = defaultdict(dict)
         self._task: asyncio.Task[None] | None = None
 
-    async def wait_for_other(self, version: Version, seconds: float) -> None:
-        """Return as soon as the version is not `version`, or after `seconds`.
+    async def wait(self, name: str, moment: Moment, seconds: float) -> None:
+        """Return as soon as something after `moment` may concern the host `name`.
 
-        Raises:
-            SQLAlchemyError: the database cannot be asked now.
+        Or after `seconds`, or when the service stops.
         """
-        self._waiting += 1
+        woken = asyncio.Event()
+        self._waiting[name][woken] = moment  # first: what is followed from here on wakes it
         try:
-            # What was seen last may be older than what the one who waits has seen elsewhere.
-            await self._ask()
             if self._task is None or self._task.done():
                 self._task = asyncio.create_task(self._follow())
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    while self._version == version:
-                        await self._changed.wait()
+            if not self._changes.since(name, moment):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await woken.wait()
         finally:
-            self._waiting -= 1
+            del self._waiting[name][woken]
+            if not self._waiting[name]:
+                del self._waiting[name]
 
     async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(INTERVAL)
-            if not self._waiting:  # and so no question is on its way when the service stops
-                return
+        while self._waiting:  # so no question is on its way when the service stops
             try:
                 await self._ask()
             except SQLAlchemyError as error:
                 # Who waits is told when they ask again; until then the database may be back.
                 log.warning("watch", error=type(error).__name__)
+            await asyncio.sleep(INTERVAL)
+            if self._stopping.is_set():
+                self._wake(lambda _name, _moment: True)
+                return
 
     async def _ask(self) -> None:
-        turn = next(self._turns)
-        version = await run_in_threadpool(self._read)
-        if turn > self._turn:  # answers may overtake each other
-            self._turn = turn
-            if version != self._version:
-                self._version = version
-                self._changed.set()
-                self._changed = asyncio.Event()
+        before, self._moment = self._moment, await run_in_threadpool(self._read)
+        if before != self._moment:
+            self._wake(self._changes.since)
+
+    def _wake(self, is_woken: Callable[[str, Moment], bool]) -> None:
+        for name, some in self._waiting.items():
+            for woken, moment in some.items():
+                if is_woken(name, moment):
+                    woken.set()
+
+    def _read(self) -> Moment:
+        with reading(self._engine) as connection:
+            return self._changes.follow(connection)

@@ -136,6 +136,7 @@ def work(chosen: Settings, keys: Keyring, opened: socket.socket) -> None:
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             server.should_exit = True
+            services.stopping.set()
 
         # uvicorn sends itself again what it caught, once it has stopped: it must not end us
         # before everything is closed.

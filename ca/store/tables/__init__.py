@@ -21,9 +21,11 @@ from ca.store.tables.directory import (
     sso_providers,
 )
 from ca.store.tables.hosts import (
+    directory_changes,
     hosts,
     join_tokens,
     open_connections,
+    revocation_changes,
 )
 from ca.store.tables.people import (
     attempts,
@@ -72,6 +74,7 @@ __all__ = [
     "certificates",
     "decisions",
     "device_codes",
+    "directory_changes",
     "directory_version",
     "environments",
     "grant_sessions",
@@ -93,6 +96,7 @@ __all__ = [
     "recovery_codes",
     "refresh_tokens",
     "requirements",
+    "revocation_changes",
     "revocation_list",
     "revocations",
     "revoked_access_tokens",

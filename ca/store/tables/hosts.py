@@ -49,6 +49,19 @@ open_connections = Table(
     Column("connections", Integer, nullable=False),
 )
 
+# Whom a change concerns that is newer than this version of the directory, or of the revocation
+# list: written by triggers (migration 0006). A subject is a host's or service's name, the id
+# of a project, organization or user, or "*" for everybody.
+directory_changes, revocation_changes = (
+    Table(
+        name,
+        metadata,
+        Column("subject", String(128), primary_key=True),
+        Column("version", BigInteger, nullable=False, index=True),
+    )
+    for name in ("directory_changes", "revocation_changes")
+)
+
 join_tokens = Table(
     "join_tokens",
     metadata,
