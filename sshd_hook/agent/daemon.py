@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pwd
+import random
 import subprocess
 import threading
 import time
@@ -14,6 +15,7 @@ from functools import partial
 from sshd_hook import accounts, paths, service, verdict
 from sshd_hook.agent import (
     apply,
+    census,
     clock,
     connections,
     decisions,
@@ -70,7 +72,8 @@ class Agent:
             except FAILURES as error:
                 service.log(str(error) or type(error).__name__)
                 pause = min(2 * pause or FIRST_PAUSE, LONGEST_PAUSE)
-                time.sleep(pause)
+                # Not all hosts at the same moment that lost the same CA.
+                time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 -- no secret
                 continue
             pause = 0.0
             wait = poll.WAIT
@@ -109,7 +112,7 @@ class Agent:
         """What else is to be done for ever, each in a thread of its own."""
         courier = decisions.Courier(self._host, self._ca)
         renewal = partial(host_certificates.follow, self._host, self._ca)
-        return courier.run, renewal, self._look_at_clock
+        return courier.run, renewal, census.Teller(self._host, self._ca).run, self._look_at_clock
 
     def _compare_clock(self, skew: int) -> None:
         with contextlib.suppress(OSError):  # it is logged
