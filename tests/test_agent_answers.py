@@ -182,6 +182,23 @@ def test_nothing_older_ever_comes_back(joined: Host) -> None:
 
 
 @pytest.mark.attack(43)
+def test_nor_after_a_boot(joined: Host) -> None:
+    """Which leaves nothing in /run; the last policy's file is lost as well."""
+    old = joined.publish()
+    joined.publish()
+    once(joined)
+    joined.machine.check("rm", "-r", paths.RUN, paths.BUNDLE, paths.FRESH)
+    joined.offer(old)
+
+    assert "older" in once(joined)
+
+    joined.publish()
+    assert "obeying" in once(joined)
+    joined.machine.check("mkdir", "-m", "755", paths.RUN)
+    joined.machine.check("install", "-d", "-m", "700", "-o", paths.HOOK_USER, paths.VERDICTS)
+
+
+@pytest.mark.attack(43)
 @pytest.mark.attack(46)
 def test_nor_does_an_older_revocation_list(joined: Host) -> None:
     joined.ca.krl_version += 1
