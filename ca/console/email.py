@@ -9,7 +9,7 @@ from ca.console.flow import HOME
 from ca.console.pages import show
 from ca.console.password import NO_REFERRER
 from ca.console.security import acting, logged_in
-from ca.errors import CAError, Conflict, InvalidRequest
+from ca.errors import CAError, InvalidRequest, TooManyAttempts
 from ca.http import status_of
 from ca.identity import factors, letters, mailbox
 from ca.oauth.forms import Form
@@ -39,7 +39,7 @@ def change(services: Given, request: Request, form: Form) -> Response:
     now = int(time.time())
     try:
         token = mailbox.ask_address(services.engine, acting(session), address, now)
-    except (InvalidRequest, Conflict) as error:
+    except (InvalidRequest, TooManyAttempts) as error:
         return _change_page(session.user, address, error)
     letters.send_proof(services.settings, session.user, address, token)
     letters.tell_asked_address(services.settings, session.user, address)
