@@ -1,4 +1,4 @@
-"""The service as operators run it: `amrgate-ca init`, `apply` and `serve`."""
+"""The service as operators run it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
+from ca import settings
+from ca.directory import people
+from ca.identity import accounts
+from ca.keys import files
+from ca.ops.init import create
+from ca.settings import Settings
+from ca.store.engine import open_engine, reading
 from demo.company import EXAMPLE, PEOPLE
 
 if TYPE_CHECKING:
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
 
 PROGRAM = str(Path(sys.executable).parent / "amrgate-ca")
 PASSWORD = "correct horse battery staple"
+PASSPHRASE = "a passphrase of a test"
 START = 30  # seconds that a service may take to answer
 
 
@@ -58,10 +66,17 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _secret_file(path: Path, text: str) -> str:
+def _secret_file(path: Path, text: str) -> None:
     path.touch(0o600)
     path.write_text(text)
-    return str(path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_keys() -> Iterator[None]:
+    """Lock what keys this process makes at the least cost; test_ops_init.py has the real one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "KDF_ROUNDS", 1)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -71,14 +86,22 @@ def ca_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaServer]:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     folder = tmp_path_factory.mktemp("service")
     server = CaServer(f"http://{address}", folder)
-    passphrase = _secret_file(folder / "passphrase", "a passphrase of a test")
-    password = _secret_file(folder / "password", PASSWORD)
-    names = ["--ssh-host", "ssh.acme.example", "--ssh-host", "*.ssh.acme.example"]
-    where = ["--issuer", server.url, "--listen", address]
-    server.operate("init", "--passphrase-file", passphrase, *where, *names)
+    chosen = Settings(
+        folder / "ca",
+        server.url,
+        address,
+        settings.default_database(folder / "ca"),
+        ssh_hosts=("ssh.acme.example", "*.ssh.acme.example"),
+    )
+    _secret_file(folder / "passphrase", PASSPHRASE)
+    create(chosen, PASSPHRASE.encode())
     server.operate("apply", EXAMPLE)
+    engine = open_engine(chosen.database)
     for name in PEOPLE:
-        server.operate("user", "password", name, "--from-file", password)
+        with reading(engine) as connection:
+            person = people.find(connection, name).id
+        accounts.set_password(engine, "a test", person, PASSWORD, int(time.time()))
+    engine.dispose()
     process = server.serve()
     yield server
     process.terminate()

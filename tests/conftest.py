@@ -35,6 +35,23 @@ pytest_plugins = [
     "tests.answers",
 ]
 
+# A file's tests run in one worker, so that what they share is made once. These take longest, and
+# go first: else one worker would be left alone with one of them at the end.
+SLOWEST = (
+    "test_demo",
+    "test_readme",
+    "test_drills",
+    "test_host_attacks",
+    "test_revocation_at_host",
+    "test_host_and_ca",
+    "test_agent_stopped",
+    "test_ops_init",
+    "test_hook_programs",
+    "test_userdb",
+    "test_two_nodes",
+    "test_policy_poll",
+)
+
 ATTACKS = frozenset(
     # Certificates: what the parser, the verifying path and the hook must refuse.
     {*range(1, 15), 17, 18, 19, 21, 24, 26, 27, 29, 32, 33, 34, 36}
@@ -67,6 +84,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for marker in item.iter_markers("attack"):
             item.user_properties.extend(("attack", number) for number in marker.args)
+    items.sort(key=lambda item: item.path.stem not in SLOWEST)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

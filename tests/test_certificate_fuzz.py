@@ -1,20 +1,17 @@
-"""Hundreds of thousands of broken certificates: what ours takes, nobody else refuses."""
+"""Tens of thousands of broken certificates: what ours takes, nobody else refuses."""
 
 from __future__ import annotations
 
 import random
 
-import pytest
-
 from tests.fuzz.certificates import Certificates
 
-COUNT = 100_000  # for each seed; `make fuzz` goes on for as long as it may
+COUNT = 40_000  # `make fuzz` goes on for as long as it may
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_no_broken_certificate_is_taken_that_another_reader_refuses(seed: int) -> None:
+def test_no_broken_certificate_is_taken_that_another_reader_refuses() -> None:
     run = Certificates()
-    source = random.Random(seed)
+    source = random.Random(1)
     for _ in range(COUNT):
         run.execute(source)
     run.finish()

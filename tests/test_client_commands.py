@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,15 +11,10 @@ from rich.cells import cell_len
 
 from ca.client import output, terminal
 from ca.client.commands import login, mfa, org, session, ssh, ssh_cert, ssh_config, token, whoami
-from demo.browser import Browser
-from tests.ca_server import PASSWORD, CaServer
 from tests.certificates import ALICE
 from tests.terminals import Terminal
-from tests.test_client_flow import at_home
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import click
 
     from tests.authorities import Engineer, Liar
@@ -42,43 +36,6 @@ def commands(of: list[click.Command]) -> list[click.Command]:
 def test_every_command_has_an_example(command: click.Command) -> None:
     assert "Example:\n    " + "    amrgate " in (command.help or "")
     assert "\b\n" in (command.help or "")  # click leaves its lines alone
-
-
-def test_an_account_from_the_terminal(ca_server: CaServer, tmp_path: Path) -> None:
-    """Tokens, sessions and organizations of somebody with the real authority."""
-    dave = at_home(tmp_path, Browser("alice", PASSWORD))
-    assert dave.log_in("--ca", ca_server.url).status == 0
-
-    made = dave.run("token", "create", "backup", "--expires", "30d")
-    (listed,) = json.loads(dave.run("token", "list", "--json").out)
-
-    assert made.status == 0, made.err
-    assert re.fullmatch(r"amrgate_\w+\n", made.out)
-    assert "in 30 days" in made.err
-    assert made.out.strip() not in made.err
-    assert (listed["name"], listed["last_used_at"]) == ("backup", None)
-    program = replace(dave, more=(("AMRGATE_API_TOKEN", made.out), ("AMRGATE_CA", ca_server.url)))
-    who = json.loads(program.run("whoami", "--json").out)
-    assert (who["username"], who["amr"]) == ("alice", ["pwd"])
-    assert program.run("token", "create", "another").status == 3
-    assert dave.run("token", "remove", listed["id"]).status == 0
-    assert dave.run("token", "list").err == "There are none.\n"
-    assert program.run("ssh-cert", "load").status == 3
-
-    assert dave.run("org", "list").out.splitlines()[1].startswith("acme ")
-    assert "logins: MFA is not required\n" in dave.run("org", "show", "acme").out
-    found = json.loads(dave.run("org", "members", "acme", "--json").out)
-    assert {"alice", "bob", "carol"} <= {one["user"]["username"] for one in found}
-    assert dave.run("org", "invite", "acme", "x@acme.example").status == 1
-
-    sessions = json.loads(dave.run("session", "list", "--json").out)
-    (present,) = [one for one in sessions if one["current"]]
-    assert dave.run("session", "end", "--others").status == 0
-    assert [one["id"] for one in json.loads(dave.run("session", "list", "--json").out)] == [
-        present["id"]
-    ]
-    assert dave.run("session", "end", present["id"]).status == 0
-    assert dave.run("whoami").status == 3
 
 
 @pytest.mark.parametrize("columns", [80, 40])

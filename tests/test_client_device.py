@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import httpx2
 import pytest
 
-from demo.browser import form_of
 from tests.authorities import API_TOKEN
-from tests.ca_server import PASSWORD, CaServer
 from tests.terminals import Terminal
 
 if TYPE_CHECKING:
@@ -144,41 +139,6 @@ def test_a_screen_that_is_missing_is_no_reason_to_insist(engineer: Engineer, lia
         engineer.browse(next(word for word in terminal.shown.split() if word.startswith(liar.url)))
 
         assert terminal.end() == 0, terminal.shown
-
-
-def test_the_real_authority_takes_a_code(ca_server: CaServer, engineer: Engineer) -> None:
-    process = engineer.start("login", "--device", "--ca", ca_server.url)
-    assert process.stderr is not None
-    said = ""
-    while (found := re.search(r"^ +(\w{4}-\w{4})$", said, re.MULTILINE)) is None:
-        line = process.stderr.readline()
-        assert line, said
-        said += line
-
-    _type_code(f"{ca_server.url}/device", found[1])
-
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert "Proved: password, by a code on another device." in out
-    who = json.loads(engineer.run("whoami", "--json").out)
-    assert (who["username"], who["via"]) == ("alice", "device")
-
-
-def _type_code(address: str, user_code: str) -> None:
-    typed = {
-        "/login": {"username": "alice", "password": PASSWORD},
-        "/device": {"user_code": user_code},
-        "/device/confirm": {"decision": "allow"},
-    }
-    with httpx2.Client(follow_redirects=True, trust_env=False) as http:
-        page = http.get(address)
-        for _ in range(len(typed)):
-            form = form_of(page.text)
-            assert form is not None, page.text
-            origin = {"Origin": address.removesuffix("/device")}
-            page = http.post(
-                page.url.join(form.action), data=form.hidden | typed[form.action], headers=origin
-            )
 
 
 # --- by an API token ------------------------------------------------------------------------

@@ -8,11 +8,13 @@ import re
 import select
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import httpx2
 from selenium.webdriver.common.keys import Keys
 
-from demo.browser import App, Browser
+from demo.browser import App, Browser, form_of
 from tests.authorities import Engineer
 from tests.ca_server import PASSWORD, CaServer
 from tests.certificates import keygen
@@ -50,6 +52,81 @@ def amr(engineer: Engineer) -> list[str]:
     info = engineer.run("ssh-cert", "info", "--json")
     found: list[str] = json.loads(info.out)["amr"]
     return found
+
+
+# Alice has no app yet.
+
+
+def test_an_account_from_the_terminal(ca_server: CaServer, tmp_path: Path) -> None:
+    """Tokens, sessions and organizations of somebody with the real authority."""
+    dave = at_home(tmp_path, Browser("alice", PASSWORD))
+    assert dave.log_in("--ca", ca_server.url).status == 0
+
+    made = dave.run("token", "create", "backup", "--expires", "30d")
+    (listed,) = json.loads(dave.run("token", "list", "--json").out)
+
+    assert made.status == 0, made.err
+    assert re.fullmatch(r"amrgate_\w+\n", made.out)
+    assert "in 30 days" in made.err
+    assert made.out.strip() not in made.err
+    assert (listed["name"], listed["last_used_at"]) == ("backup", None)
+    program = replace(dave, more=(("AMRGATE_API_TOKEN", made.out), ("AMRGATE_CA", ca_server.url)))
+    who = json.loads(program.run("whoami", "--json").out)
+    assert (who["username"], who["amr"]) == ("alice", ["pwd"])
+    assert program.run("token", "create", "another").status == 3
+    assert dave.run("token", "remove", listed["id"]).status == 0
+    assert dave.run("token", "list").err == "There are none.\n"
+    assert program.run("ssh-cert", "load").status == 3
+
+    assert dave.run("org", "list").out.splitlines()[1].startswith("acme ")
+    assert "logins: MFA is not required\n" in dave.run("org", "show", "acme").out
+    found = json.loads(dave.run("org", "members", "acme", "--json").out)
+    assert {"alice", "bob", "carol"} <= {one["user"]["username"] for one in found}
+    assert dave.run("org", "invite", "acme", "x@acme.example").status == 1
+
+    sessions = json.loads(dave.run("session", "list", "--json").out)
+    (present,) = [one for one in sessions if one["current"]]
+    assert dave.run("session", "end", "--others").status == 0
+    assert [one["id"] for one in json.loads(dave.run("session", "list", "--json").out)] == [
+        present["id"]
+    ]
+    assert dave.run("session", "end", present["id"]).status == 0
+    assert dave.run("whoami").status == 3
+
+
+def test_the_real_authority_takes_a_code(ca_server: CaServer, engineer: Engineer) -> None:
+    process = engineer.start("login", "--device", "--ca", ca_server.url)
+    assert process.stderr is not None
+    said = ""
+    while (found := re.search(r"^ +(\w{4}-\w{4})$", said, re.MULTILINE)) is None:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+
+    _type_code(f"{ca_server.url}/device", found[1])
+
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "Proved: password, by a code on another device." in out
+    who = json.loads(engineer.run("whoami", "--json").out)
+    assert (who["username"], who["via"]) == ("alice", "device")
+
+
+def _type_code(address: str, user_code: str) -> None:
+    typed = {
+        "/login": {"username": "alice", "password": PASSWORD},
+        "/device": {"user_code": user_code},
+        "/device/confirm": {"decision": "allow"},
+    }
+    with httpx2.Client(follow_redirects=True, trust_env=False) as http:
+        page = http.get(address)
+        for _ in range(len(typed)):
+            form = form_of(page.text)
+            assert form is not None, page.text
+            origin = {"Origin": address.removesuffix("/device")}
+            page = http.post(
+                page.url.join(form.action), data=form.hidden | typed[form.action], headers=origin
+            )
 
 
 def test_from_a_password_to_an_app(ca_server: CaServer, tmp_path: Path) -> None:

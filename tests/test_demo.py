@@ -38,7 +38,6 @@ CHECKOUT = "/opt/amrgate"
 PYTHON = f"{CHECKOUT}/.venv/bin/python"
 
 
-@pytest.mark.xdist_group("machine")
 def test_the_demo_shows_the_main_job() -> None:
     ran = subprocess.run(DEMO, cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -55,7 +54,6 @@ def test_the_demo_shows_the_main_job() -> None:
     assert "\033" not in ran.stdout, "colours are for terminals"
 
 
-@pytest.mark.xdist_group("machine")
 def test_an_ordinary_user_has_a_private_machine_as_well() -> None:
     place = "mount -t tmpfs x /mnt; mkdir '/mnt/a b'; mount --rbind /opt/amrgate '/mnt/a b'"
     with PrivateMachine() as machine:  # whose alice is an ordinary user
@@ -69,7 +67,6 @@ def test_an_ordinary_user_has_a_private_machine_as_well() -> None:
     assert left == ""
 
 
-@pytest.mark.xdist_group("machine")
 @pytest.mark.parametrize(
     ("changed", "root", "said"),
     [
@@ -106,7 +103,6 @@ def test_a_checkout_that_only_its_owner_may_read_is_named(tmp_path: Path) -> Non
     needs.check(tmp_path)
 
 
-@pytest.mark.xdist_group("machine")
 def test_set_up_names_what_only_root_can_install() -> None:
     with PrivateMachine() as machine:
         machine.check("sed", "-i", "/^Package: wrk$/,/^$/d", "/var/lib/dpkg/status")
@@ -136,7 +132,6 @@ def processes_of(settings: dict[str, str]) -> list[str]:
     return found
 
 
-@pytest.mark.xdist_group("machine")
 @pytest.mark.parametrize("moment", ["", "amrgate-ca init", "amrgate-ca apply"])
 def test_an_interrupt_takes_everything_down(moment: str) -> None:
     settings = environment()

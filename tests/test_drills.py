@@ -30,7 +30,6 @@ def stage() -> Iterator[Stage]:
         yield Stage(stack)
 
 
-@pytest.mark.xdist_group("drills")
 @pytest.mark.parametrize("drill", DRILLS.values(), ids=DRILLS)
 def test_a_drill_of_the_least_size_holds(stage: Stage, drill: Drill) -> None:
     told: list[int] = []

@@ -33,7 +33,8 @@ class World:
         self.machine = machine
         machine.check("sh", "-c", "umask 077; echo a passphrase of a test > /root/passphrase")
         where = ("--issuer", "http://127.0.0.1:8080", "--listen", "127.0.0.1:8080")
-        self.operate("init", *PASSPHRASE, *where, "--ssh-host", HOST)
+        words = ("init", *PASSPHRASE, *where, "--ssh-host", HOST)
+        machine.check(*PYTHON, "-m", "tests.quick_ca", *words)
         self.apply(EXAMPLE)
         self.serve()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from ca.ops.init import create
 from ca.settings import Settings
 from ca.store import schema
 from ca.store.engine import open_engine, reading
+from sshd_hook.wire import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +31,17 @@ def run(*words: str | Path, typed: str | None = None) -> subprocess.CompletedPro
     return subprocess.run(
         command, check=False, capture_output=True, text=True, timeout=60, input=typed or ""
     )
+
+
+def rounds(key: Path) -> int:
+    """How often bcrypt's hash is made anew for a key file (PROTOCOL.key of OpenSSH)."""
+    lines = key.read_text().splitlines()
+    data = base64.b64decode("".join(lines[1:-1])).removeprefix(b"openssh-key-v1\0")
+    reader = Reader(data)
+    cipher, kdf, options = reader.string(), reader.string(), Reader(reader.string())
+    assert (cipher, kdf) == (b"aes256-ctr", b"bcrypt")
+    options.string()  # the salt
+    return options.u32()
 
 
 @pytest.fixture
@@ -53,6 +66,7 @@ def test_it_makes_a_ca_and_says_what_comes_next(tmp_path: Path, passphrase: Path
     chosen = settings.read(data)
     assert chosen.ssh_hosts == ("*.ssh.acme",)
     keyring.unlock(data, PASSPHRASE.encode())
+    assert {rounds(path) for path in data.glob("keys/*.key")} == {32}
     engine = open_engine(chosen.database)
     schema.check(engine)
     with reading(engine) as connection:
