@@ -34,6 +34,23 @@ def once_ahead(host: Host, seconds: int) -> str:
     return host.machine.run(*words).err
 
 
+# An agent whose CA was heard and is away now; by each line read, its clock is so many seconds ahead.
+LEFT_ALONE = f"""
+import os, sys, time
+sys.path.insert(0, "{paths.LIBRARY}")
+right, ahead = time.time, 0
+time.time = lambda: right() + ahead
+from sshd_hook import paths
+from sshd_hook.agent import daemon
+agent = daemon.Agent()
+agent.update(0)
+for line in sys.stdin:
+    ahead = int(line)
+    agent.look_at_clock()
+    print(os.path.exists(paths.FRESH))
+"""
+
+
 def seen(host: Host) -> clock.Seen:
     return clock.Seen(**json.loads(host.read(clock.FILE)))
 
@@ -70,6 +87,20 @@ def test_a_clock_that_is_ahead_makes_no_word_last_longer(joined: Host) -> None:
     assert statement.not_after - statement.issued_at == DAY
     assert not freshness.is_fresh(statement, DAY, int(time.time()) + DAY + 1)
     once(joined)
+
+
+@pytest.mark.attack(56)
+def test_set_back_while_the_ca_is_away_it_lets_nobody_in_until_it_is_right(joined: Host) -> None:
+    """A certificate that has ended, and a word that is too old, would be good for ever."""
+    joined.publish()
+    words = ("/usr/bin/python3", "-IS", "-c", LEFT_ALONE)
+
+    done = joined.machine.run(*words, stdin="0\n-200\n-3600\n-3600\n0\n-86400\n86400\n")
+
+    assert done.out.split() == ["True", "True", "False", "False", "True", "False", "True"]
+    assert done.err.count("nobody gets in until it is right") == 2
+    assert done.err.count("logins are decided again") == 2
+    assert "obeying" in once(joined)
 
 
 @pytest.fixture
@@ -125,7 +156,7 @@ def test_a_difference_from_the_ca_is_said_when_it_begins_changes_and_ends(
 ) -> None:
     watched = clock.Clock()
     for skew in (0, 1, -59, -61, -62, -90, 0, 300, 301, 302, 3600, 0):
-        watched.compare(skew)
+        watched.doubt(skew)
         assert clock.read().is_wrong is (skew > 300 or skew < -60)
 
     said = capsys.readouterr().err.splitlines()
@@ -140,6 +171,54 @@ def test_a_difference_from_the_ca_is_said_when_it_begins_changes_and_ends(
     moved.wall += 99
     watched.look()
     assert clock.read().set_by == 99
+
+
+def test_the_cas_time_is_carried_on_while_it_is_away(
+    moved: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is done to this clock, also by the next agent; but not by one of another boot."""
+    watched = clock.Clock()
+    watched.hear(int(moved.wall) - 30)
+
+    def is_behind(wall: int, boot: int) -> list[bool]:
+        moved.wall += wall
+        moved.boot += boot
+        watched.look()
+        return [watched.is_behind, clock.Clock().is_behind]
+
+    for hours in (1, 5, 20):
+        assert is_behind(3600 * hours, 3600 * hours) == [False, False]
+    assert is_behind(-DAY, 0) == [True, True]
+    assert clock.read().skew == 30 - DAY
+    watched.hear(int(moved.wall))  # as by who kept an old word: nothing is forgotten for it
+    assert is_behind(60, 60) == [True, True]
+    assert is_behind(DAY - 200, 0) == [False, False]
+    assert is_behind(-DAY, 0) == [True, True]
+    moved.boot = 5
+    assert not clock.Clock().is_behind
+    said = capsys.readouterr().err
+    assert f"{DAY - 30} s behind the CA's" in said
+    assert f"back by {DAY} s" in said
+
+
+def test_a_cas_clock_that_is_corrected_is_believed(moved: SimpleNamespace) -> None:
+    watched = clock.Clock()
+    watched.hear(int(moved.wall) + 290)
+    assert clock.read().is_wrong
+
+    watched.hear(int(moved.wall))
+
+    assert not clock.read().is_wrong
+
+
+def test_a_ca_with_a_wrong_clock_makes_nobody_doubt_a_right_one(moved: SimpleNamespace) -> None:
+    watched = clock.Clock()
+    watched.hear(int(moved.wall))
+
+    watched.doubt(-DAY)
+
+    assert not watched.is_behind
+    assert not clock.read().is_wrong
 
 
 def test_what_cannot_be_kept_is_still_said(

@@ -9,9 +9,11 @@ each, and that asks again.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import grp
 import hashlib
+import os
 from dataclasses import dataclass
 
 from sshd_hook import accounts, atomic, bundle, freshness, paths, service
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from sshd_hook.agent.poll import Update
 
 NO_DIGEST = ""
+HELD = f"{paths.FRESH}.held"
 
 
 class Refused(Exception):
@@ -113,6 +116,24 @@ def install(verified: Verified) -> None:
     except keygen.KeygenError as error:
         raise Refused(str(error)) from error
     atomic.write(paths.FRESH, verified.update.fresh, hook)
+
+
+def hold() -> None:
+    """Take back the CA's word until `release`: by this clock it could seem current for ever."""
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(paths.FRESH, HELD)
+        atomic.sync_folder(paths.POLICY)
+        service.log("the clock was set back: nobody gets in until it is right or the CA is heard")
+
+
+def release() -> None:
+    """Put back what `hold` took, unless there is a newer one."""
+    if os.path.exists(paths.FRESH):
+        atomic.remove(HELD)
+    elif os.path.exists(HELD):
+        os.rename(HELD, paths.FRESH)
+        atomic.sync_folder(paths.POLICY)
+        service.log("the clock is right: logins are decided again")
 
 
 def install_revocation_list(krl: bytes) -> None:

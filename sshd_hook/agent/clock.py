@@ -1,7 +1,8 @@
-"""Noticing that this machine's clock was set, or is not the CA's: certificates are good by it.
+"""Whether this machine's clock was set, and whether it is the CA's: certificates are good by it.
 
-Nobody sets the time since boot, so a step is where the two part. What was seen stands in a file for
-the doctor. A wrong clock changes no decision: the hook goes by the times of the CA's word alone.
+Nobody sets the time since boot. So a step is where the clock and that part; and the CA's time, once
+heard, can be carried on by it while the CA is away. What was seen stands in a file for the doctor
+and for the next agent, until the machine starts anew.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from sshd_hook import atomic, paths, service
+from sshd_hook import atomic, freshness, paths, service
 
 FILE = os.path.join(paths.RUN, "clock")
 STEP = 10  # seconds; time servers make a smaller difference good slowly
-AHEAD = 300  # seconds before the CA's clock, from which on it is said
+AHEAD = 300  # seconds before the CA's time, from which on it is said
 BEHIND = 60  # seconds: a certificate made just now would not be valid here yet
 
 
@@ -23,13 +24,16 @@ BEHIND = 60  # seconds: a certificate made just now would not be valid here yet
 class Seen:
     """What was seen of this machine's clock.
 
-    It was `skew` seconds ahead of the CA's when that was heard last; and it was set forward by
-    `set_by` seconds when it then said `set_at`. 0 for what was not seen.
+    It is `skew` seconds ahead of the CA's; it was set forward by `set_by` seconds when it then said
+    `set_at`; and it was `heard` by the CA's clock when the machine had run for `heard_after`
+    seconds. 0 for what was not seen.
     """
 
     skew: int = 0
     set_at: int = 0
     set_by: int = 0
+    heard: int = 0
+    heard_after: float = 0.0
 
     @property
     def is_wrong(self) -> bool:
@@ -42,36 +46,66 @@ class Clock:
 
     def __init__(self) -> None:
         self._seen = read()
-        self._boot = _boot_time()
+        self._offset = time.time() - _running()
+        if self._seen.heard_after > _running():  # of an earlier boot
+            self._seen = Seen()
 
-    def look(self) -> None:
-        """See whether it was set since the last look.
+    @property
+    def is_behind(self) -> bool:
+        """Whether it is behind the CA's time, as carried on since that was heard: it was set back."""
+        return time.time() < self._authority_time() - freshness.CLOCK_SKEW
 
-        Raises:
-            OSError: that cannot be kept for the doctor; it is logged.
-        """
-        boot = _boot_time()
-        by = round(boot - self._boot)
-        self._boot = boot
-        if abs(by) >= STEP:
-            service.log(f"the clock was set {'forward' if by > 0 else 'back'} by {abs(by)} s")
-            self._keep(Seen(self._seen.skew, int(time.time()), by))
-
-    def compare(self, skew: int) -> None:
-        """Learn by how many seconds it was ahead of the CA's just now.
+    def hear(self, issued_at: int) -> None:
+        """Learn that the CA's clock was at `issued_at` just now, or some time ago, and near ours.
 
         Raises:
             OSError: as `look`.
         """
-        new = Seen(skew, self._seen.set_at, self._seen.set_by)
-        another = abs(new.skew - self._seen.skew) >= STEP
-        if new.is_wrong != self._seen.is_wrong or (new.is_wrong and another):
-            if new.is_wrong:
-                side = "ahead of" if skew > 0 else "behind"
-                service.log(f"the clock is {abs(skew)} s {side} the CA's")
-            else:
-                service.log("the clock is the CA's again")
-            self._keep(new)
+        # What is far older than that time was kept by somebody; a CA's clock may be corrected a bit.
+        if issued_at > self._authority_time() - 2 * freshness.CLOCK_SKEW:
+            self._keep(replace(self._seen, heard=issued_at, heard_after=_running()))
+        self.look()
+
+    def doubt(self, skew: int) -> None:
+        """Learn that ours is `skew` seconds ahead of the CA's: one of the two is wrong.
+
+        Raises:
+            OSError: as `look`.
+        """
+        if self._seen.heard:
+            self.look()  # which knows whether it is ours
+        else:
+            self._compare(skew)
+
+    def look(self) -> None:
+        """See whether it was set since the last look, and whether it is the CA's.
+
+        Raises:
+            OSError: what was seen cannot be kept; it is logged.
+        """
+        offset = time.time() - _running()
+        by, self._offset = round(offset - self._offset), offset
+        if self._seen.heard:
+            self._compare(round(time.time() - self._authority_time()))
+        if abs(by) >= STEP:
+            service.log(f"the clock was set {'forward' if by > 0 else 'back'} by {abs(by)} s")
+            self._keep(replace(self._seen, set_at=int(time.time()), set_by=by))
+
+    def _compare(self, skew: int) -> None:
+        before, self._seen = self._seen, replace(self._seen, skew=skew)
+        is_wrong = self._seen.is_wrong
+        if is_wrong == before.is_wrong and not (is_wrong and abs(skew - before.skew) >= STEP):
+            return
+        if is_wrong:
+            side = "ahead of" if skew > 0 else "behind"
+            service.log(f"the clock is {abs(skew)} s {side} the CA's")
+        else:
+            service.log("the clock is the CA's again")
+        self._keep(self._seen)
+
+    def _authority_time(self) -> float:
+        """The CA's time, or a little less, as long as it took to hear it; 0 if it was not heard."""
+        return self._seen.heard and self._seen.heard + _running() - self._seen.heard_after
 
     def _keep(self, seen: Seen) -> None:
         self._seen = seen
@@ -87,6 +121,6 @@ def read() -> Seen:
         return Seen()
 
 
-def _boot_time() -> float:
-    """When this machine started, by its present clock: in seconds since the epoch."""
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+def _running() -> float:
+    """Seconds since the machine started, also while it slept."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -96,11 +96,13 @@ class Agent:
         try:
             verified = apply.verify(update, self._host, floor, self._installed, now)
         except apply.NotCurrent as error:
-            self._compare_clock(error.skew)
+            with contextlib.suppress(OSError):  # it is logged
+                self._clock.doubt(error.skew)
             raise
         apply.install(verified)
         self._installed, statement = verified.installed, verified.freshness
-        self._compare_clock(now - statement.issued_at)
+        with contextlib.suppress(OSError):
+            self._clock.hear(statement.issued_at)
         self.changed.set()
         had, self._have = self._have, poll.Have(statement.version, statement.krl_version)
         if verified.bundle is not None:
@@ -114,15 +116,30 @@ class Agent:
         renewal = partial(host_certificates.follow, self._host, self._ca)
         return courier.run, renewal, census.Teller(self._host, self._ca).run, self._look_at_clock
 
-    def _compare_clock(self, skew: int) -> None:
-        with contextlib.suppress(OSError):  # it is logged
-            self._clock.compare(skew)
-
     def _look_at_clock(self) -> None:
+        said = ""
         while True:
             time.sleep(LOOK_EVERY)
-            with contextlib.suppress(OSError):
-                self._clock.look()
+            try:
+                self.look_at_clock()
+                said = ""
+            except OSError as error:
+                if str(error) != said:  # said once, not every few seconds
+                    service.log(f"the clock: {error}")
+                said = str(error)
+
+    def look_at_clock(self) -> None:
+        """See whether it is right; if it is behind, nothing that the CA said holds meanwhile.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        with contextlib.suppress(OSError):  # it is logged, and kept in memory
+            self._clock.look()
+        if self._clock.is_behind:
+            apply.hold()
+        else:
+            apply.release()
 
     def _acknowledge(self) -> None:
         try:
