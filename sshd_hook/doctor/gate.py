@@ -55,6 +55,7 @@ DANGEROUS = ("LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "ENV", "BASH_ENV", "PY
 QUIET = ("QUIET", "SILENT", "FATAL", "ERROR")  # sshd calls the first by the second
 RSA_BITS = 3072
 SIGNATURES = {"ssh-rsa": "rsa-sha2-512"}  # what a key of this type signs with, where not itself
+ACCEPTED = ("pubkeyacceptedalgorithms", "pubkeyacceptedkeytypes")  # as until OpenSSH 8.5
 CERTIFICATES = "ssh-ed25519-cert-v01@openssh.com"
 WAYS_IN = {  # for an administrator, and the value that closes each
     "authorizedkeysfile": "none",
@@ -112,7 +113,7 @@ def _check_others(question: Question, settings: Settings) -> Iterator[Finding]:
     bits = settings.get("requiredrsasize")
     if bits.isdecimal() and int(bits) < RSA_BITS:
         yield _says("rsa-size", "requiredrsasize", question, settings)
-    if CERTIFICATES not in settings.get("pubkeyacceptedalgorithms").split(","):
+    if not any(CERTIFICATES in settings.get(keyword).split(",") for keyword in ACCEPTED):
         yield Finding("certificate-algorithms", f"no {CERTIFICATES} for {question}")
 
 
