@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from sshd_hook import freshness, paths
+from sshd_hook import accounts, bundle, freshness, paths
 from sshd_hook.agent import apply, host, host_certificates
 
 
@@ -39,9 +39,23 @@ def report(now: int) -> tuple[list[str], bool]:
     good = freshness.is_fresh(statement, freshness.MAX_OFFLINE, now)
     lines.append(f"heard      {heard} UTC, {now - statement.issued_at} s ago")
     lines.append(f"current    {'yes' if good else 'NO'}, at most until {until} UTC")
+    lines.append(f"reports    {reporting()}")
     lines.extend(certificates(now))
     lines.append(f"userdb     {'there' if os.path.exists(paths.USERDB_SOCKET) else 'MISSING'}")
     return lines, good and bool(installed.version)
+
+
+def reporting() -> str:
+    """How many services let in also who lacks some of what is asked for, which is reported."""
+    try:
+        every = apply.load_accounts().live
+        with open(paths.BUNDLE, "rb") as file:
+            found = bundle.from_bytes(file.read())
+        records = [found.service(name) for name in every]
+    except (OSError, ValueError, accounts.AccountsError) as error:
+        return f"not known: {error}"
+    count = sum(record is not None and record.reported is not None for record in records)
+    return f"{count} of {len(records)} services" if count else "none: all is held that is asked for"
 
 
 def certificates(now: int) -> list[str]:

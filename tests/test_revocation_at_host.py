@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ca.settings import DATABASE_FILE
 from machine.clients import HOST, SERVICE, ssh
 from machine.private import PYTHON, PrivateMachine
 from machine.sshd import make_keys, start_sshd
-from sshd_hook import paths
+from sshd_hook import bundle, paths
 from sshd_hook.certificate import parse
 from sshd_hook.wire import b64, unb64
 from tests.hosts import wait_for
@@ -62,6 +63,13 @@ with reading(engine) as connection:
 key = parse_subject_key(Path("/etc/ssh/ssh_host_ed25519_key.pub").read_text().strip())
 print(issuance.issue(issuer, Host(found.id, found.names), key, int(time.time()) - 25 * 86400))
 issuer.close()
+"""
+
+
+COUNT_OPEN = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+print(*database.execute("SELECT coalesce(sum(connections), 0) FROM open_connections").fetchone())
 """
 
 
@@ -165,12 +173,21 @@ class World:
         assert done.out == "in\n", done.err
         return int(re.findall(r"Server host certificate: .* serial (\d+) ", done.err)[0])
 
+    def reports(self) -> set[str]:
+        """What the installed bundle says that is asked for, but only reported."""
+        found = bundle.from_bytes(self.machine.path(paths.BUNDLE).read_bytes()).service(SERVICE)
+        return set(found.reported.amr) if found and found.reported else set()
+
+    def known_open(self) -> int:
+        """How many connections the CA was told are open."""
+        return int(self.machine.check("python3", "-c", COUNT_OPEN, f"{DATA}/{DATABASE_FILE}"))
+
     def restart_agent(self) -> None:
         self.machine.check("kill", str(self.agent))
         wait_for(lambda: not self.machine.path(f"/proc/{self.agent}/exe").exists(), 20)
         self.agent = self.machine.spawn(paths.SSHD_HOOK, "agent", log="/var/log/agent")
 
-    def list(self) -> bytes:
+    def krl(self) -> bytes:
         return self.machine.path(paths.REVOKED).read_bytes()
 
     def decisions(self) -> list[dict[str, str]]:
@@ -181,10 +198,10 @@ class World:
 
     def revoke(self, *what: str) -> float:
         """Have the operator revoke something; how long it then took until the host has the list."""
-        before = self.list()
+        before = self.krl()
         self.operate(*what)
         begun = time.monotonic()
-        wait_for(lambda: self.list() != before, 20)
+        wait_for(lambda: self.krl() != before, 20)
         return time.monotonic() - begun
 
 
@@ -283,11 +300,11 @@ def test_what_a_client_gave_back_leaves_open_what_is_until_something_else_ends_i
 ) -> None:
     session = world.sessions[7]
     connection = world.open(session)
-    before = world.list()
+    before = world.krl()
     form = ("client_id=amrgate", f"token={session.handle}")
     words = [word for field in form for word in ("--data-urlencode", field)]
     world.machine.check("curl", "-fsS", f"http://127.0.0.1:{PORT}/oauth2/revoke", *words)
-    wait_for(lambda: world.list() != before, 20)
+    wait_for(lambda: world.krl() != before, 20)
 
     assert not world.admits(session)
     time.sleep(4)  # longer than the agent waits between two looks
@@ -306,6 +323,39 @@ def test_what_is_open_ends_when_more_is_required_than_its_login_showed(world: Wo
     assert "closed" in ended(connection)
     world.apply(EXAMPLE)
     wait_for(lambda: world.admits(world.sessions[8]), 20)
+
+
+@pytest.mark.attack(153)
+def test_what_is_only_reported_lets_in_and_ends_nothing_until_it_is_held(world: World) -> None:
+    """The way of an organization from nothing to required, and what its operator sees of it."""
+    alice = world.sessions[8]
+    connection = world.open(alice)
+    required = EXAMPLE + '[organizations.acme.requirement]\namr = ["mfa"]\n'
+    world.apply(required + "report_only = true\n")
+    wait_for(lambda: world.reports() == {"mfa"})
+
+    assert world.admits(alice)
+    assert is_open(connection)
+    assert "reports    1 of 1 services" in world.machine.check(paths.SSHD_HOOK, "status")
+    wait_for(lambda: world.decisions()[-1]["code"] == "report_only")
+    assert world.decisions()[-1]["detail"] == "mfa"
+    explained = json.loads(world.operate("host", "explain", HOST, "alice", SERVICE, "--json"))
+    assert explained["outcome"] == "report_only"
+    wait_for(lambda: world.known_open() == 1, 40)
+    world.machine.path("/root/acme.toml").write_text(required)
+    planned = world.operate("apply", "/root/acme.toml", "--dry-run")
+    assert f"{HOST} would end 1 open connections, to {SERVICE}.\n" in planned
+
+    world.operate("apply", "/root/acme.toml")
+    wait_for(lambda: not world.admits(alice), 20)
+
+    assert "closed" in ended(connection)
+    refused = ssh(world.machine, "alice", "echo", "in")
+    assert 'Parameters: {"amr":["mfa"]}' in refused.err
+    world.operate("host", "report-only", HOST, "on")
+    wait_for(lambda: world.admits(alice), 20)
+    world.apply(EXAMPLE)
+    wait_for(lambda: world.reports() == set())
 
 
 def test_what_is_open_ends_when_its_network_is_one_no_more(world: World) -> None:
@@ -377,14 +427,14 @@ def test_its_certificate_is_renewed_and_nobody_is_asked_about_its_key(world: Wor
 
 def test_a_host_hears_of_it_when_its_ca_is_back(world: World) -> None:
     alice = world.sessions[2]
-    before = world.list()
+    before = world.krl()
     world.stop_ca()
     world.operate("certificate", "revoke", alice.serials[0])
-    assert world.list() == before
+    assert world.krl() == before
     assert world.admits(alice), "nobody could tell the host"
 
     world.serve()
 
-    wait_for(lambda: world.list() != before, 60)
+    wait_for(lambda: world.krl() != before, 60)
     assert not world.admits(alice)
     assert world.admits(alice, 1)
