@@ -57,6 +57,7 @@ LAUNCHERS = {  # the program, how it is started, and the function that it calls
     paths.PRINCIPALS: (QUICK_LAUNCHER, "principals", "main"),
     paths.REFUSE: (QUICK_LAUNCHER, "refuse", "refuse"),
     paths.REFUSED: (QUICK_LAUNCHER, "refuse", "refused"),
+    paths.ENTER: (LAUNCHER, "enter", "main"),
     paths.SSHD_HOOK: (LAUNCHER, "main", "main"),
 }
 

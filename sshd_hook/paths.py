@@ -11,12 +11,14 @@ PRINCIPALS = f"{PROGRAMS}/principals"  # sshd's AuthorizedPrincipalsCommand
 ACCOUNT = f"{PROGRAMS}/account"  # what pam_exec runs
 REFUSED = f"{PROGRAMS}/refused"  # what the account program asks for the text
 REFUSE = f"{PROGRAMS}/refuse"  # the forced command of a refusing line
+ENTER = f"{PROGRAMS}/enter"  # the forced command of a service with an entry
 SSHD_HOOK = f"{PROGRAMS}/sshd-hook"  # enroll, agent, userdb, status
 
 CONFIGURATION = "/etc/amrgate"  # root 0755, its files root 0644
 USER_CA = f"{CONFIGURATION}/user_ca.pub"
 REVOKED = f"{CONFIGURATION}/revoked.krl"
 NO_PRINCIPALS = f"{CONFIGURATION}/no-principals"  # always empty
+ENTRY = f"{CONFIGURATION}/entry"  # the operator's, if there is one: see `sshd_hook.entry`
 SSHD_DROP_IN = "/etc/ssh/sshd_config.d/00-amrgate.conf"
 
 STATE = "/var/lib/amrgate"  # root 0755

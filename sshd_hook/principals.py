@@ -11,7 +11,7 @@ import syslog
 import time
 from posix import _exit  # nothing to flush, and taking Python down costs a millisecond
 
-from sshd_hook import verdict
+from sshd_hook import entry, verdict
 from sshd_hook.bundle import Bundle, ServiceRecord, from_fd
 from sshd_hook.certificate import (
     MAX_BLOB,
@@ -30,6 +30,9 @@ from sshd_hook.log import MAX_DECISIONS, log_decision
 from sshd_hook.names import DIGITS, is_project, is_user_id, parse_service
 from sshd_hook.paths import (
     BUNDLE,
+    CONFIGURATION,
+    ENTER,
+    ENTRY,
     FRESH,
     POLICY,
     REFUSE,
@@ -79,14 +82,20 @@ class DeniedError(Exception):
 
 
 class Policy:
-    """What the host knows: the bundle, how fresh it is, the uid of names that are no service's."""
+    """What the host knows: the bundle, how fresh it is, the uid of names that are no service's.
 
-    __slots__ = ("bundle", "freshness", "shared_uid")
+    `entries` is the operator's file of how sessions get into services.
+    """
 
-    def __init__(self, bundle: Bundle, freshness: Freshness, shared_uid: str) -> None:
+    __slots__ = ("bundle", "entries", "freshness", "shared_uid")
+
+    def __init__(
+        self, bundle: Bundle, freshness: Freshness, shared_uid: str, entries: str = ""
+    ) -> None:
         self.bundle = bundle
         self.freshness = freshness
         self.shared_uid = shared_uid
+        self.entries = entries
 
 
 class Question:
@@ -192,15 +201,23 @@ def _decide(question: Question, policy: Policy, now: int) -> Answer:
         return _refusal(question, decision)
     if question.uid == policy.shared_uid:
         raise DeniedError("no_account", "the service has no account yet: see the agent's log")
+    options = _options(record)
+    if _has_entry(policy, question):
+        options = f'{options},command="{ENTER} {question.name}"'
     if record.reported is None:
-        return _admission(question, record)
-    return _admission(question, record, decide(record.reported, access, claims, None, now).missing)
+        return _admission(question, options)
+    return _admission(question, options, decide(record.reported, access, claims, None, now).missing)
 
 
-def _admission(
-    question: Question, record: ServiceRecord, missing: "tuple[str, ...]" = ()
-) -> Answer:
-    """Let in; `missing` is what they lack of what is only reported."""
+def _has_entry(policy: Policy, question: Question) -> bool:
+    try:
+        return entry.find(policy.entries, question.record) is not None
+    except entry.EntryError as error:
+        raise DeniedError("entry_damaged", f"{ENTRY}: {error}") from error
+
+
+def _admission(question: Question, options: str, missing: "tuple[str, ...]" = ()) -> Answer:
+    """Let in, with these options; `missing` is what they lack of what is only reported."""
     certificate = question.certificate
     connection = verdict.Connection(
         user=certificate.key_id,
@@ -211,7 +228,7 @@ def _admission(
         session=session_handle(certificate),
         claims=claims_of(certificate),
     )
-    line = f"{_options(record)} {certificate.key_id}\n"
+    line = f"{options} {certificate.key_id}\n"
     note = verdict.render(connection)
     details = _details(question)
     if missing:
@@ -269,6 +286,7 @@ def read_policy() -> Policy:
             from_fd(*open_trusted(BUNDLE)),
             parse_freshness(read_trusted(FRESH, MAX_STATEMENT)),
             _uid(read_trusted(SHARED_UID, MAX_UID_DIGITS + 1)),
+            _read_entries(),
         )
     except OSError as error:
         raise DeniedError("policy_missing", "the policy cannot be opened") from error
@@ -276,6 +294,20 @@ def read_policy() -> Policy:
         raise DeniedError("policy_untrusted", str(error)) from error
     except ValueError as error:
         raise DeniedError("policy_damaged", str(error)) from error
+
+
+def _read_entries() -> str:
+    """The operator's file of entries; empty if there is none.
+
+    Raises:
+        OSError, UntrustedError: it is there, but is not to be read or trusted.
+    """
+    try:
+        data = read_trusted(ENTRY, entry.MAX_SIZE)
+    except FileNotFoundError:
+        return ""
+    check_folders(CONFIGURATION)
+    return data.decode("utf-8", "replace")
 
 
 def _uid(text: bytes) -> str:

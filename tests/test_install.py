@@ -14,7 +14,7 @@ import pytest
 
 import sshd_hook
 from sshd_hook import joined, paths
-from sshd_hook.install import PYTHON, InstallError, install_below, remove_below
+from sshd_hook.install import LAUNCHERS, PYTHON, InstallError, install_below, remove_below
 from tests.hook_host import lets_in
 from tests.questions import good
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.hook_host import HookHost
 
 SOURCE = Path(sshd_hook.__file__).parent
-PROGRAMS = (paths.PRINCIPALS, paths.REFUSE, paths.REFUSED, paths.ACCOUNT, paths.SSHD_HOOK)
+PROGRAMS = (*LAUNCHERS, paths.ACCOUNT)
 UNCHECKED_HASH = 0b01
 
 

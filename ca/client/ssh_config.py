@@ -21,6 +21,7 @@ MARK = b"# amrgate (undo it with: amrgate ssh-config uninstall)\n"
 ALIASES = b"# amrgate, for aliases that stand above\n"
 LINE_END = b"\n# amrgate added the line end before this\n"
 _PATTERN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.*?")
+_WILDCARDS = frozenset("*?")
 # What ssh, its shell, or the pattern of an Include would read as something else.
 _UNSAFE = frozenset("\"'\\$%*?[]{}")
 
@@ -156,6 +157,12 @@ def _patterns(authority: dict[str, Any]) -> tuple[str, ...]:
         # It becomes a line of a configuration that can run programs.
         if not isinstance(pattern, str) or not pattern or not _PATTERN.issuperset(pattern):
             raise InvalidRequest("The authority names a host that is none: tell its operator.")
+        # Else this CA could speak for hosts that are not its own, wherever one connects to.
+        if not _WILDCARDS.isdisjoint(pattern.rpartition(".")[2]):
+            raise InvalidRequest(
+                f"The authority wants to speak for all hosts like {pattern}: tell its operator to"
+                " end `ssh_hosts` with a domain of their own."
+            )
     return patterns
 
 

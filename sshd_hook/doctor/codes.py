@@ -223,6 +223,16 @@ CODES = {
         "a service's home is not its own, or others can write in it",
         "Give it back with chown, and chmod 700.",
     ),
+    "entry-damaged": Code(
+        FAULT,
+        "the file of entries is not written as it must be, so nobody gets into any service",
+        f"Mend the line of {paths.ENTRY} that is named; docs/hosts.md shows its form.",
+    ),
+    "entry-program": Code(
+        FAULT,
+        "a program that an entry names is missing, or others can change it",
+        f"Name the right one in {paths.ENTRY}, or give it to root, writable by nobody else.",
+    ),
     "interpreter-options": Code(
         FAULT,
         "a program of ours is not started by a fixed Python with -IS, so files of others may run",

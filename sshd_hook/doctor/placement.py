@@ -8,6 +8,7 @@ import stat
 from dataclasses import dataclass
 
 from sshd_hook import hostfiles, install, paths, questions, userdb
+from sshd_hook.agent import clock
 from sshd_hook.agent import host as agent_host
 from sshd_hook.doctor.findings import Finding
 
@@ -71,6 +72,8 @@ def places_elsewhere(host: Examined) -> list[Place]:
     found = [
         Place(paths.USER_CA, FILE, 0o400, 0o644),
         Place(paths.REVOKED, FILE, 0o400, 0o644),
+        Place(paths.ENTRY, FILE, 0o444, 0o644),
+        Place(clock.FILE, FILE, 0o400, 0o644),
         Place(agent_host.RECORD, FILE, 0o400, 0o600),
         Place(agent_host.FLOOR, FILE, 0o400, 0o600),
         Place(agent_host.CA_FILE, FILE, 0o400, 0o644),

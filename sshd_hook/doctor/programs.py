@@ -7,7 +7,7 @@ import os
 import re
 import stat
 
-from sshd_hook import install, paths
+from sshd_hook import entry, install, paths
 from sshd_hook.doctor import examined, placement
 from sshd_hook.doctor.examined import Unknown
 from sshd_hook.doctor.findings import Finding
@@ -112,8 +112,29 @@ def _why_unsafe(path: str) -> str:
     return ""
 
 
+def check_entries(_host: Examined) -> Iterator[Finding]:
+    """The operator's file of entries, and the programs that it names."""
+    try:
+        with open(paths.ENTRY, encoding="utf-8", errors="replace") as file:
+            named = entry.programs(file.read())
+    except FileNotFoundError:
+        return
+    except entry.EntryError as error:
+        yield Finding("entry-damaged", str(error))
+        return
+    for program in sorted(named):
+        try:
+            status = os.stat(program)
+        except OSError as error:
+            yield Finding("entry-program", str(error))
+            continue
+        if status.st_uid != 0 or status.st_mode & 0o022 or not status.st_mode & 0o001:
+            yield Finding("entry-program", program)
+
+
 CHECKS: tuple[Callable[[Examined], Iterator[Finding]], ...] = (
     check_launchers,
     check_interpreters,
     check_compiled,
+    check_entries,
 )
