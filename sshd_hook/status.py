@@ -50,12 +50,10 @@ def reporting() -> str:
     try:
         every = apply.load_accounts().live
         with open(paths.BUNDLE, "rb") as file:
-            found = bundle.from_bytes(file.read())
-        records = [found.service(name) for name in every]
+            count = apply.count_reporting(bundle.from_bytes(file.read()), every)
     except (OSError, ValueError, accounts.AccountsError) as error:
         return f"not known: {error}"
-    count = sum(record is not None and record.reported is not None for record in records)
-    return f"{count} of {len(records)} services" if count else "none: all is held that is asked for"
+    return f"{count} of {len(every)} services" if count else "none: all is held that is asked for"
 
 
 def certificates(now: int) -> list[str]:

@@ -211,6 +211,7 @@ FAULTS = [
     Fault("bundle-damaged", plants.damage_bundle),
     Fault("bundle-damaged", plants.cut_bundle),
     Fault("bundle-foreign", plants.foreign_bundle),
+    Fault("report-only", plants.only_report),
     Fault("bundle-rolled-back", lambda p: p.write(agent_host.FLOOR, "99 0\n")),
     Fault("fresh-missing", lambda p: p.away(paths.FRESH)),
     Fault("fresh-missing", lambda p: p.write(paths.FRESH, "amrgate-fresh 2\n")),

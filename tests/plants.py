@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from sshd_hook import bundle as bundles
 from sshd_hook import hostfiles, install, paths
 from sshd_hook.agent import clock
+from sshd_hook.bundle import ServiceRecord
+from sshd_hook.policy import Requirement
 from tests.hosts import DAY, SERVICE, wait_for
 
 if TYPE_CHECKING:
@@ -178,6 +180,14 @@ def foreign_bundle(p: Planter) -> None:
     version = bundles.from_bytes(p.host.read(paths.BUNDLE)).version
     data = p.host.ca.bundle(host_id="another", version=version)
     p.write(paths.BUNDLE, data)
+    p.state()
+
+
+def only_report(p: Planter) -> None:
+    version = bundles.from_bytes(p.host.read(paths.BUNDLE)).version
+    asked = Requirement(frozenset({"mfa"}))
+    held = ServiceRecord(SERVICE, Requirement(), max_offline=DAY, access_list=0, reported=asked)
+    p.write(paths.BUNDLE, p.host.ca.bundle(version=version, services=[held]))
     p.state()
 
 

@@ -23,6 +23,8 @@ from sshd_hook.wire import Reader, WireError, b64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sshd_hook.agent.poll import Update
 
 NO_DIGEST = ""
@@ -180,6 +182,16 @@ def install_accounts(found: bundle.Bundle, services: tuple[str, ...]) -> None:
     if len(settled.live) < len(names):
         left = len(names) - len(settled.live)
         service.log(f"no uid is left for {left} services: nobody can log in to them")
+
+
+def count_reporting(found: bundle.Bundle, services: Iterable[str]) -> int:
+    """How many of these services only report some of what is asked for.
+
+    Raises:
+        ValueError: the bundle is damaged.
+    """
+    records = (found.service(name) for name in services)
+    return sum(one is not None and one.reported is not None for one in records)
 
 
 def load_accounts() -> accounts.Accounts:

@@ -338,6 +338,12 @@ CODES = {
         "the policy is older than one that was here before",
         f"Find out who put it there. {_AGENT}",
     ),
+    "report-only": Code(
+        WARNING,
+        "not all that is asked of logins is held against them, by the policy",
+        "If it is meant to be: nothing. Else the CA's operator, or the organization's admin, ends"
+        " it (`amrgate-ca host explain` says where it comes from).",
+    ),
     "fresh-missing": Code(
         FAULT, "there is no readable word of the CA that the policy is current", _AGENT
     ),

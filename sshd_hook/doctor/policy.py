@@ -8,7 +8,7 @@ import os
 import time
 
 from sshd_hook import freshness, paths
-from sshd_hook.agent import clock, host, keygen, revoked
+from sshd_hook.agent import apply, clock, host, keygen, revoked
 from sshd_hook.doctor.examined import Unknown
 from sshd_hook.doctor.findings import Finding
 from sshd_hook.wire import WireError, unb64
@@ -55,6 +55,14 @@ def check_bundle(examined: Examined) -> Iterator[Finding]:
         yield Finding("bundle-rolled-back", f"{found.version} after {examined.floor.version}")
     elif found.version == statement.version and _digest(data) != statement.digest:
         yield Finding("bundle-damaged", "it is not the one that the CA's word is about")
+
+
+def check_reporting(examined: Examined) -> Iterator[Finding]:
+    """That all that is asked of a login is held against it, and nothing is only reported."""
+    services = examined.live_services
+    count = apply.count_reporting(examined.bundle, services)
+    if count:
+        yield Finding("report-only", f"on {count} of {len(services)} services")
 
 
 def check_freshness(examined: Examined) -> Iterator[Finding]:
@@ -136,6 +144,7 @@ def _digest(data: bytes) -> str:
 CHECKS: tuple[Callable[[Examined], Iterator[Finding]], ...] = (
     check_enrolment,
     check_bundle,
+    check_reporting,
     check_freshness,
     check_clock,
     check_revocation_list,
