@@ -1,4 +1,4 @@
-.PHONY: help demo test bench fuzz drills mutation serve deb setup
+.PHONY: help demo test bench fuzz drills mutation serve deb releases setup
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /    make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -26,6 +26,9 @@ serve: setup ## a development server with the data of examples/
 
 deb: ## Debian's package of what runs on SSH hosts, into build/
 	@python3 scripts/deb.py
+
+releases: setup ## the package's whole life on Debian 11, 12 and 13 under systemd, as root: a table
+	@.venv/bin/python -m tests.releases $(RELEASE)
 
 setup: ## what the others need: .venv, locked dependencies and, as root, Debian packages
 	@scripts/setup

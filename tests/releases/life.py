@@ -1,0 +1,305 @@
+"""The life of the package on one host, step by step; after each the administrator logs in."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+from machine.clients import HOST, SERVICE
+from sshd_hook import accounts, paths
+from tests.hosts import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.releases.booted import Booted
+    from tests.releases.office import Office
+
+PACKAGE = "amrgate-sshd-hook"
+ARCHIVES = "/var/cache/apt/archives"
+ADMIN_KEY = "/root/admin-key"
+REQUIREMENT = '\n[organizations.acme.requirement]\namr = ["mfa"]\n'
+SOON = 60.0  # seconds: generous, the machine may be busy
+# What comes and goes, or that others write: dpkg's and apt's own lists, logs, /etc/ld.so.cache.
+NOT_OURS = r"^/(proc|sys|dev|run|tmp|root|home|var/(tmp|log|cache|lib/(dpkg|apt|systemd)))(/|$)"
+NO_ACCESS = "Error: The service doesn't exist or you do not have access to it.\n"
+ASKED = (
+    "Error: Access denied\n"
+    f"Service: {SERVICE}\n"
+    "User: Alice Archer (%s)\n"
+    'Parameters: {"amr":["mfa"]}\n'
+    "Detail: Additional authentication is required:\n"
+    "\t - Multi-factor authentication (MFA)\n"
+)
+PAM = "/etc/pam.d/sshd"
+# As when an upgrade of openssh has another file for PAM, and the administrator takes it.
+REINSTALL = (
+    f"echo '# edited' >> {PAM} &&"
+    f" dpkg --force-confask,confnew --install {ARCHIVES}/openssh-server_*.deb && rm {PAM}.dpkg-old"
+)
+
+
+class Life:
+    """A host, its office, and the package in two versions."""
+
+    def __init__(self, host: Booted, office: Office, older: Path, newer: Path) -> None:
+        self.host = host
+        self.office = office
+        self.older = host.put(older)
+        self.newer = host.put(newer)
+        self.uid = 0
+        _hire_an_administrator(host, office)
+        host.check("sh", "-c", REINSTALL)  # for what of openssh that leaves is not ours
+        self.before = files(host)
+
+    def steps(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        """Each step's name, and what does it."""
+        yield "install the package: nothing else changes", self.install
+        yield "enroll with a real CA", self.enroll
+        yield "log in", self.log_in
+        yield "be refused, with the text", self.be_refused
+        yield "doctor and status", self.be_healthy
+        yield "upgrade while people log in", self.upgrade
+        yield "kill -STOP the user database", self.hang
+        yield "log out by logind what is refused by now", self.end_sessions
+        yield "fill /run", self.fill
+        yield "reinstall openssh over our PAM lines", self.reinstall_sshd
+        yield "reboot", self.reboot
+        yield "remove: unenrolled first", self.remove
+        yield "install and enroll again: same uid", self.come_back
+        yield "unenroll", self.unenroll
+        yield "purge: nothing is left", self.purge
+
+    def install(self) -> None:
+        self.host.check("dpkg", "--install", self.older)
+        made = {path for path in files(self.host) - self.before if "amrgate" not in path}
+        assert made <= {"/usr/bin/sshd-hook", "/usr/share/man/man8/sshd-hook.8.gz"}, made
+        assert self.host.run("sshd-hook", "doctor").status != 0
+        assert self.host.run("systemctl", "is-active", "amrgate-agent").status != 0
+
+    def enroll(self) -> None:
+        admin = ("--admin", f"admin@{HOST}", "--admin-key", ADMIN_KEY)
+        self.host.check("sshd-hook", *self.office.invite(), *admin)
+        self.is_active()
+        assert not self.host.path("/etc/systemd/system/amrgate-agent.service").exists()
+
+    def log_in(self) -> None:
+        wait_for(self.lets_in, SOON)
+        self.uid = int(self.office.ssh("alice", "id", "-u").out)
+        live = accounts.parse(self.host.path(paths.UIDS).read_bytes()).live
+        assert live[SERVICE] == self.uid
+
+    def be_refused(self) -> None:
+        refused = self.office.ssh("mallory", "id")
+        assert (refused.status, refused.out) == (255, ""), refused
+        assert NO_ACCESS in refused.err, refused.err
+        self.office.require(REQUIREMENT)
+        wait_for(lambda: not self.lets_in(), SOON)
+        refused = self.office.ssh("alice", "id")
+        user = re.findall(r"User: Alice Archer \((.*)\)", refused.err)[0]
+        assert ASKED % user in refused.err, refused.err
+        self.office.require("")
+        wait_for(self.lets_in, SOON)
+
+    def be_healthy(self) -> None:
+        found = json.loads(self.host.run("sshd-hook", "doctor", "--json").out)
+        faults = [one for one in found["findings"] if one["severity"] == "fault"]
+        assert not faults, faults
+        assert "current    yes" in self.host.check("sshd-hook", "status")
+
+    def upgrade(self) -> None:
+        before = self.started()
+        stayed = self.office.open("alice", "cat")
+        with Traffic(self.office) as traffic:
+            traffic.wait_for_more()
+            self.host.check("dpkg", "--install", self.newer)
+            traffic.wait_for_more()
+        assert not traffic.wrong, traffic.wrong
+        assert not self.host.path(f"{paths.LIBRARY}/sshd_hook/journal.py").exists()
+        assert not list(self.host.path(f"{paths.LIBRARY}/sshd_hook").rglob("journal.*"))
+        assert all(new != old for new, old in zip(self.started(), before, strict=True))
+        assert stayed.communicate("still here\n")[0] == "still here\n"
+        self.is_active()
+        self.be_healthy()
+
+    def hang(self) -> None:
+        pid = self.main_pid("amrgate-userdb")
+        self.host.check("kill", "-STOP", pid)
+        begun = time.monotonic()
+        assert self.office.admin("true").status == 0
+        assert self.lets_in()
+        assert time.monotonic() - begun < SOON / 2  # 45 s it would be for each
+        assert self.main_pid("amrgate-userdb") != pid
+
+    def end_sessions(self) -> None:
+        detach = "setsid sleep 4321 > /dev/null 2>&1 < /dev/null & echo there; cat"
+        stayed = self.office.open("alice", detach)
+        assert stayed.stdout is not None
+        assert stayed.stdout.readline() == "there\n"
+        assert "session-" in self.cgroup_of("sleep 4321")
+        self.office.require(REQUIREMENT)
+        assert stayed.wait(SOON) == 255
+        wait_for(lambda: self.host.run("pgrep", "-f", "^sleep 4321").status != 0, SOON)
+        self.office.require("")
+        wait_for(self.lets_in, SOON)
+
+    def fill(self) -> None:
+        # Again and again, for the journal makes room for itself and so for others.
+        again = "while :; do cat /dev/zero >> /run/filling; sleep 0.02; done"
+        filler = self.host.spawn("sh", "-c", again, log="/dev/null")
+        wait_for(lambda: not self.lets_in(), SOON)
+        refused = self.office.ssh("mallory", "id")
+        assert refused.out == "", refused
+        assert self.office.admin("true").status == 0
+        self.host.check("kill", str(filler))
+        self.host.check("rm", "/run/filling")
+        wait_for(self.lets_in, SOON)
+
+    def reinstall_sshd(self) -> None:
+        stayed = self.office.open("alice", "cat")
+        self.host.check("sh", "-c", REINSTALL)
+        assert paths.ACCOUNT not in self.host.path(PAM).read_text()
+        codes = self.doctor()
+        assert "pam-line-missing" in codes, codes
+        refused = self.office.ssh("mallory", "id")
+        assert refused.out == ""
+        # By the forced command alone. Debian 11 has no shadow entries for services, so there PAM's
+        # own modules refuse whom our line does not excuse from them.
+        has_shadow = self.host.run("getent", "shadow", SERVICE).status == 0
+        assert (NO_ACCESS in refused.err) == has_shadow, refused
+        assert stayed.communicate("still here\n")[0] == "still here\n"
+        self.host.check("sshd-hook", "enroll", "--admin", f"admin@{HOST}", "--admin-key", ADMIN_KEY)
+        assert "pam-line-missing" not in self.doctor()
+        assert self.lets_in()
+
+    def reboot(self) -> None:
+        self.host.reboot()
+        wait_for(self.lets_in, SOON)
+        assert int(self.office.ssh("alice", "id", "-u").out) == self.uid
+        self.is_active()
+        folder = self.host.check("stat", "-c", "%U %a", paths.VERDICTS)
+        assert folder == f"{paths.HOOK_USER} 700\n", folder
+        self.be_healthy()
+
+    def remove(self) -> None:
+        assert self.lets_in("echo keep > kept && echo in")
+        self.host.check("dpkg", "--remove", PACKAGE)
+        assert self.office.ssh("alice", "id").out == ""
+        assert self.host.run("getent", "passwd", SERVICE).status != 0
+        gone = (paths.PROGRAMS, paths.CONFIGURATION, paths.SSHD_DROP_IN, paths.RUN)
+        assert not [path for path in gone if self.host.path(path).exists()]
+        assert self.host.path(paths.UIDS).exists()
+
+    def come_back(self) -> None:
+        self.host.check("dpkg", "--install", self.newer)
+        self.enroll()
+        wait_for(self.lets_in, SOON)
+        assert self.office.ssh("alice", "cat", "kept").out == "keep\n"
+        assert int(self.office.ssh("alice", "id", "-u").out) == self.uid
+
+    def unenroll(self) -> None:
+        assert self.lets_in("rm kept; echo in")
+        self.host.check("sshd-hook", "unenroll")
+        assert self.office.ssh("alice", "id").out == ""
+        assert self.host.path(paths.ACCOUNT).exists()
+
+    def purge(self) -> None:
+        self.host.check("dpkg", "--purge", PACKAGE)
+        after = files(self.host)
+        assert after == self.before, after ^ self.before
+        assert self.host.run("dpkg-query", "-W", PACKAGE).status != 0
+
+    # --- looking -------------------------------------------------------------------------
+
+    def lets_in(self, command: str = "echo in") -> bool:
+        return self.office.ssh("alice", command).out == "in\n"
+
+    def is_active(self) -> None:
+        for unit in ("amrgate-userdb.socket", "amrgate-userdb-root.socket", "amrgate-agent"):
+            assert self.host.check("systemctl", "is-active", unit) == "active\n"
+            assert self.host.check("systemctl", "is-enabled", unit) == "enabled\n"
+        failed = self.host.check("systemctl", "--failed", "--no-legend", "--plain")
+        assert "amrgate" not in failed, failed
+
+    def main_pid(self, unit: str) -> str:
+        return self.host.check("systemctl", "show", "-p", "MainPID", "--value", unit).strip()
+
+    def started(self) -> list[str]:
+        """The processes of our two units."""
+        return [self.main_pid(unit) for unit in ("amrgate-userdb", "amrgate-agent")]
+
+    def cgroup_of(self, command: str) -> str:
+        find = ("pgrep", "-n", "-f", f"^{command}")
+        wait_for(lambda: self.host.run(*find).status == 0, SOON)
+        return self.host.path(f"/proc/{self.host.check(*find).strip()}/cgroup").read_text()
+
+    def doctor(self) -> set[str]:
+        found = json.loads(self.host.run("sshd-hook", "doctor", "--json").out)
+        return {one["code"] for one in found["findings"]}
+
+
+class Traffic:
+    """Logins without a pause: alice's that must succeed, mallory's that must not, the admin's."""
+
+    def __init__(self, office: Office) -> None:
+        self.wrong: list[object] = []
+        self.seen: dict[str, int] = {"alice": 0, "mallory": 0, "admin": 0}
+        self._office = office
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._go_on, args=(name,)) for name in self.seen]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_for_more(self) -> None:
+        """Wait until each has logged in, or not, twice more."""
+        enough = {name: count + 2 for name, count in self.seen.items()}
+        wait_for(lambda: all(self.seen[name] >= count for name, count in enough.items()), SOON)
+
+    def _go_on(self, name: str) -> None:
+        while not self._over.is_set():
+            if name == "admin":
+                ran = self._office.admin("echo", "in")
+            else:
+                ran = self._office.ssh(name, "echo", "in")
+            refused = ran.out == "" and NO_ACCESS in ran.err
+            if not (refused if name == "mallory" else ran.out == "in\n"):
+                self.wrong.append((name, ran))
+            self.seen[name] += 1
+
+
+def files(host: Booted) -> set[str]:
+    """Every file of the system with its content's hash, but for what others keep rewriting."""
+    script = (
+        f"find / -xdev \\( -type f -o -type d -o -type l \\) | grep -vE '{NOT_OURS}' | sort;"
+        " md5sum /etc/passwd /etc/group /etc/shadow /etc/gshadow /etc/nsswitch.conf"
+        " /etc/pam.d/sshd /etc/ssh/sshd_config"
+    )
+    return set(host.check("sh", "-c", script).splitlines())
+
+
+def _hire_an_administrator(host: Booted, office: Office) -> None:
+    make = (
+        "useradd --create-home --shell /bin/bash admin && passwd -q -d admin;"
+        " usermod -p '*' admin; install -d -m 700 -o admin -g admin /home/admin/.ssh;"
+        f" ssh-keygen -q -t ed25519 -N '' -f {ADMIN_KEY};"
+        f" install -m 600 -o admin -g admin {ADMIN_KEY}.pub /home/admin/.ssh/authorized_keys"
+    )
+    host.check("sh", "-c", make)
+    host.path("/etc/hosts").write_text(f"127.0.0.1 localhost {HOST}\n")
+    office.welcome(
+        host.path("/etc/ssh/ssh_host_ed25519_key.pub").read_text(),
+        host.path(ADMIN_KEY).read_text(),
+    )
+    assert office.admin("true").status == 0

@@ -1,0 +1,87 @@
+"""The CA and the people, in a private machine; the host is on its network."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from demo.company import EXAMPLE, PASSPHRASE
+from machine.clients import HOST, SERVICE
+from machine.private import PYTHON, PrivateMachine
+from tests.hosts import wait_for
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from machine.private import Result
+
+CA = "http://127.0.0.1:8022"
+PASSWORD = "correct horse battery staple"
+REQUIREMENT = '\n[organizations.acme.requirement]\namr = ["mfa"]\n'
+START = 60.0  # seconds
+QUIET = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=30")
+
+
+class Office:
+    """The company of examples/acme.toml: its CA, alice who may come in, mallory who may not."""
+
+    def __init__(self, machine: PrivateMachine) -> None:
+        self.machine = machine
+        for path, text in ((PASSPHRASE, "a passphrase of a test"), ("/root/password", PASSWORD)):
+            machine.check("sh", "-c", f"umask 077; echo '{text}' > {path}")
+        where = ("--issuer", CA, "--ssh-host", HOST)
+        machine.check("amrgate-ca", "init", "--passphrase-file", PASSPHRASE, *where)
+        self.require("")
+        words = ("amrgate-ca", "serve", "--passphrase-file", PASSPHRASE, "--workers", "1")
+        machine.spawn(*words, log="/var/log/ca")
+        wait_for(lambda: machine.listens(8022), START)
+        for person in ("alice", "mallory"):
+            machine.check("amrgate-ca", "user", "password", person, "--from-file", "password")
+            self._log_in(person)
+
+    def require(self, requirement: str) -> None:
+        """Make the directory that of the example and a requirement."""
+        text = self.machine.path(EXAMPLE).read_text()
+        self.machine.path("/root/acme.toml").write_text(text + requirement)
+        self.machine.check("amrgate-ca", "apply", "acme.toml")
+
+    def invite(self) -> list[str]:
+        """The arguments of `sshd-hook` with which the host joins."""
+        token = self.machine.check("amrgate-ca", "host", "token", HOST).splitlines()[-1]
+        return token.split()[1:]
+
+    def welcome(self, host_key: str, admin_key: str) -> None:
+        """Let everybody know the host, and the administrator have a key for it."""
+        self.machine.path("/etc/ssh/ssh_known_hosts").write_text(f"{HOST} {host_key}")
+        self.machine.path("/home/admin/.ssh/id_ed25519").write_text(admin_key)
+        words = "cd /home/admin/.ssh && chown admin id_ed25519 && chmod 600 id_ed25519"
+        self.machine.check("sh", "-c", words)
+
+    def ssh(self, person: str, *command: str) -> Result:
+        """A login to the service."""
+        return self.machine.run("ssh", *QUIET, f"{SERVICE}@{HOST}", *command, user=person)
+
+    def open(self, person: str, command: str) -> subprocess.Popen[str]:
+        """A login that stays."""
+        return self.machine.popen(("ssh", *QUIET, f"{SERVICE}@{HOST}", command), user=person)
+
+    def admin(self, *command: str) -> Result:
+        """The administrator's own way in."""
+        return self.machine.run("ssh", *QUIET, f"admin@{HOST}", *command, user="admin")
+
+    def _log_in(self, person: str) -> None:
+        words = ("timeout", "60", "amrgate", "login", "--no-browser", "--ca", CA)
+        process = self.machine.popen(words, user=person)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.strip().startswith("http://"):
+                self._browse(person, line.strip())
+                break
+        _, said = process.communicate()
+        assert process.returncode == 0, said
+        self.machine.check("amrgate", "ssh-config", "install", user=person)
+
+    def _browse(self, person: str, url: str) -> None:
+        wish = {"page": "login", "url": url, "username": person, "password": PASSWORD}
+        given = json.dumps(wish | {"app": None, "cookies": []})
+        self.machine.check(*PYTHON, "-m", "demo.browser", stdin=given)
