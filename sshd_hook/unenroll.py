@@ -44,11 +44,23 @@ def unenroll(*, dry_run: bool) -> None:
             _keep_map()
             install.remove()
             for path in _ours():
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)
         for user in {paths.HOOK_USER, paths.USERDB_USER} & set(preflight.all_names()):
             run(("userdel", user))
     except FAILURES as error:
         raise EnrollError(f"not done yet: {error}; mend that and run this again") from error
+
+
+def _remove(folder: str) -> None:
+    """Remove a folder of ours, but not what the operator configured: else, once this machine is a
+    host again, sessions would be on it instead of in the container.
+    """
+    if not os.path.exists(paths.ENTRY) or os.path.dirname(paths.ENTRY) != folder:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for entry in os.scandir(folder):
+        if entry.path != paths.ENTRY:
+            os.unlink(entry.path)
 
 
 def _ours() -> list[str]:

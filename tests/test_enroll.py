@@ -86,6 +86,16 @@ def test_a_host_that_comes_back_goes_on_with_its_uids(fresh_host: Host) -> None:
     assert first[SERVICE] not in again.live.values()
 
 
+def test_what_the_operator_configured_stays_for_the_next_time(fresh_host: Host) -> None:
+    assert fresh_host.enroll().status == 0
+    write(fresh_host, paths.ENTRY, "* /usr/bin/env\n")
+
+    undone = fresh_host.machine.run(paths.SSHD_HOOK, "unenroll")
+
+    assert undone.status == 0, undone.err
+    assert fresh_host.machine.check("ls", paths.CONFIGURATION) == "entry\n"
+
+
 def test_a_dry_run_changes_nothing_and_says_what_would(fresh_host: Host) -> None:
     before = state(fresh_host)
 
