@@ -77,6 +77,37 @@ def test_sessions_are_listed_and_ended_over_the_api(services: Services) -> None:
     assert [one["id"] for one in client.api("GET", path, first).json()] == [present["id"]]
 
 
+def test_who_ends_other_sessions_has_just_logged_in(services: Services) -> None:
+    """ASVS 5.0.0, 7.5.2: after authenticating again with one factor at least."""
+    bob = add_person(services, "bob", app=True)
+    client, here, there = Client(services), Browser(services), Browser(services)
+    there.log_in(there.get("/login"), bob)
+    token, other = (client.exchange(client.log_in(here, bob)).json() for _ in range(2))
+    path, access = f"/users/{bob.id}/sessions", token["access_token"]
+    pass_time(services, 601)
+
+    for address in (path, f"{path}/{sessions_of(client, bob.id, access)[1]}"):
+        answer = client.api("DELETE", address, access)
+        assert answer.status_code == 401
+        assert (answer.json()["amr"], answer.json()["max_age"]) == ([], 600)
+    page = here.post("/security/sessions/end-others", {})
+    assert "not recent enough" in page.text
+    assert is_in(there)
+    # The present one ends at any time.
+    (present,) = [one["id"] for one in client.api("GET", path, access).json() if one["current"]]
+    assert client.api("DELETE", f"{path}/{present}", access).status_code == 204
+    assert client.api("GET", "/users/me", access).status_code == 401
+
+    here.log_in(page, bob)
+    here.post("/security/sessions/end-others", {})
+    assert (is_in(here), is_in(there)) == (True, False)
+    assert client.api("GET", "/users/me", other["access_token"]).status_code == 401
+
+
+def sessions_of(client: Client, user_id: str, token: str) -> list[str]:
+    return [one["id"] for one in client.api("GET", f"/users/{user_id}/sessions", token).json()]
+
+
 def test_what_is_over_is_not_listed(services: Services) -> None:
     alice = add_person(services, "alice")
     client = Client(services)

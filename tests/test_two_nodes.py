@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import TYPE_CHECKING
 
+import pyotp
 import pytest
 
 from ca.directory import people
 from tests.drills.client import Client
 from tests.drills.nodes import Caller, two_nodes
+from tests.drills.people import begin_sessions
 from tests.oauth import claims_of
+from tests.web import PASSWORD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.drills.nodes import Answer, Nodes
+    from tests.web import Person
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +105,62 @@ def test_what_one_node_ends_the_other_takes_no_more(nodes: Nodes) -> None:
         },
     )
     assert refused.status == 400
+    one.close()
+    other.close()
+
+
+NEW = "purple umbrella thunder violin"
+
+
+def log_out(one: Caller, cookie: str, _person: Person, _nodes: Nodes) -> Answer:
+    return one.post("/logout", {}, cookie)
+
+
+def change_password(one: Caller, cookie: str, _person: Person, _nodes: Nodes) -> Answer:
+    form = {"present": PASSWORD, "password": NEW, "again": NEW}
+    return one.post("/security/password", form, cookie)
+
+
+def add_a_factor(one: Caller, cookie: str, _person: Person, _nodes: Nodes) -> Answer:
+    page = one.get("/security/application", cookie).text
+    (secret,) = re.findall(r'name="secret" value="(\w+)"', page)
+    form = {"secret": secret, "code": pyotp.TOTP(secret).now()}
+    return one.post("/security/application", form, cookie)
+
+
+def disable(one: Caller, _cookie: str, person: Person, nodes: Nodes) -> Answer:
+    people.disable(nodes.services.engine, person.username, "operator test", 1)
+    return one.get("/health/ready")
+
+
+@pytest.mark.attack(127)
+@pytest.mark.parametrize("end", [log_out, change_password, add_a_factor, disable])
+def test_what_ends_sessions_at_one_node_ends_them_at_the_other(
+    nodes: Nodes, end: Callable[[Caller, str, Person, Nodes], Answer]
+) -> None:
+    one, other = callers_of(nodes, 2)
+    client = Client(nodes)
+    person = client.person
+    ((_, acting), (_, elsewhere)) = begin_sessions(nodes.services, person, 2)
+    refresh_token = client.begin(other)
+    given = json.loads(client.refresh(other, refresh_token).text)
+
+    def alive() -> list[bool]:
+        """The browser that acts, another one, and what a client was given; all at the other node."""
+        return [
+            *(other.get("/security", cookie).status == 200 for cookie in (acting, elsewhere)),
+            other.get("/users/me", token=given["access_token"]).status == 200,
+            client.refresh(other, given["refresh_token"]).status == 200,
+        ]
+
+    assert alive() == [True] * 4
+    answer = end(one, acting, person, nodes)
+    assert answer.status in (200, 303), answer.text
+
+    # A browser that logs out takes no other one along; nor is its old cookie good after a change.
+    assert alive() == [False, end is log_out, False, False]
+    if end is change_password:
+        assert other.get("/security", answer.cookie).status == 200, "but its new one is"
     one.close()
     other.close()
 

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from ca.api.shapes import moment
-from ca.api.totp import Oneself
+from ca.api.totp import Oneself, acting_of
 from ca.identity import own_sessions
 from ca.identity.proofs import amr_of, auth_time_of
 from ca.services import Given
@@ -25,14 +25,13 @@ def list_sessions(caller: Oneself, services: Given) -> list[dict[str, Any]]:
 @router.delete("", status_code=204)
 def end_other_sessions(caller: Oneself, services: Given) -> None:
     """Ends all of the caller's sessions but the present one."""
-    now = int(time.time())
-    own_sessions.end_others(services.engine, caller.user.id, caller.session.sid, now)
+    own_sessions.end_others(services.engine, acting_of(caller), int(time.time()))
 
 
 @router.delete("/{session_id}", status_code=204)
 def end_session(session_id: str, caller: Oneself, services: Given) -> None:
     """Ends one; a browser's with all that was granted in it."""
-    own_sessions.end(services.engine, caller.user.id, session_id, int(time.time()))
+    own_sessions.end(services.engine, acting_of(caller), session_id, int(time.time()))
 
 
 def _session(one: Listed, present: str) -> dict[str, Any]:

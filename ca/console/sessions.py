@@ -9,7 +9,7 @@ from ca.console import words
 from ca.console.edge import PageRoute
 from ca.console.flow import HOME
 from ca.console.pages import show
-from ca.console.security import logged_in
+from ca.console.security import acting, logged_in
 from ca.identity import own_sessions
 from ca.oauth.forms import Form
 from ca.services import Given
@@ -46,7 +46,7 @@ def show_again() -> Response:
 def end_session(services: Given, request: Request, form: Form) -> Response:
     """Ends one."""
     session, _found = logged_in(services, request)
-    own_sessions.end(services.engine, session.user.id, form.get("id", ""), int(time.time()))
+    own_sessions.end(services.engine, acting(session), form.get("id", ""), int(time.time()))
     return RedirectResponse(PATH, 303)
 
 
@@ -54,7 +54,7 @@ def end_session(services: Given, request: Request, form: Form) -> Response:
 def end_others(services: Given, request: Request) -> Response:
     """Ends all but the present one."""
     session, _found = logged_in(services, request)
-    own_sessions.end_others(services.engine, session.user.id, session.id, int(time.time()))
+    own_sessions.end_others(services.engine, acting(session), int(time.time()))
     return RedirectResponse(PATH, 303)
 
 

@@ -1,4 +1,7 @@
-"""Somebody's own sessions: seen, and ended. Any live session of theirs may do both.
+"""Somebody's own sessions: seen by any live one, and ended by one whose login is recent.
+
+So a thief with an old cookie logs nobody out. Whoever must be quick changes their password, which
+ends all others and asks for no less.
 
 A browser session takes the logins with it that were granted in it: who does not know a browser
 does not want what was let in from there either.
@@ -7,7 +10,10 @@ does not want what was let in from there either.
 from sqlalchemy import Connection, Engine
 
 from ca import audit
-from ca.errors import NotFound
+from ca.errors import InsufficientAuthentication, NotFound
+from ca.identity.factors import Acting
+from ca.identity.proofs import since
+from ca.identity.stepup import FRESH
 from ca.store.engine import reading, writing
 from ca.store.revocations import Cause
 from ca.store.session_list import GRANT, Listed, browser_sessions_of, grant_sessions_of
@@ -22,12 +28,16 @@ def sessions_of(engine: Engine, user_id: str, now: int) -> list[Listed]:
         return _live(connection, user_id, now)
 
 
-def end(engine: Engine, user_id: str, session_id: str, now: int) -> None:
-    """End one session of the user, and what it granted.
+def end(engine: Engine, acting: Acting, session_id: str, now: int) -> None:
+    """End one session of whoever is acting, and what it granted. The present one ends at any time.
 
     Raises:
-        NotFound: the user has no such session.
+        NotFound: they have no such session.
+        InsufficientAuthentication: they proved nothing in the last ten minutes.
     """
+    user_id = acting.user_id
+    if session_id != acting.session_id:
+        _check_recent(acting, now)
     cause = Cause(now, user_id, EVENT)
     with writing(engine) as connection:
         live = _live(connection, user_id, now)
@@ -43,12 +53,22 @@ def end(engine: Engine, user_id: str, session_id: str, now: int) -> None:
         audit.append_revoking(connection, cause, session_id, sorted(revoked))
 
 
-def end_others(engine: Engine, user_id: str, present: str, now: int) -> None:
-    """End all sessions of the user but `present`, the id of one or a `sid`."""
-    cause = Cause(now, user_id, "session:end_others")
+def end_others(engine: Engine, acting: Acting, now: int) -> None:
+    """End all sessions of whoever is acting but the present one.
+
+    Raises:
+        InsufficientAuthentication: they proved nothing in the last ten minutes.
+    """
+    _check_recent(acting, now)
+    cause = Cause(now, acting.user_id, "session:end_others")
     with writing(engine) as connection:
-        revoked = end_sessions(connection, user_id, cause, but=present)
-        audit.append_revoking(connection, cause, user_id, revoked)
+        revoked = end_sessions(connection, acting.user_id, cause, but=acting.session_id)
+        audit.append_revoking(connection, cause, acting.user_id, revoked)
+
+
+def _check_recent(acting: Acting, now: int) -> None:
+    if not since(acting.proofs, now - FRESH):
+        raise InsufficientAuthentication("Log in again to end other sessions.", (), FRESH)
 
 
 def _live(connection: Connection, user_id: str, now: int) -> list[Listed]:

@@ -29,8 +29,8 @@ class Client:
 
     def __init__(self, nodes: Nodes) -> None:
         self._services = nodes.services
-        self._person = newcomer(nodes.services)
-        ((self._session, _),) = begin_sessions(nodes.services, self._person, 1)
+        self.person = newcomer(nodes.services)
+        ((self._session, _),) = begin_sessions(nodes.services, self.person, 1)
         self._verifier = "v" * 43
         digest = hashlib.sha256(self._verifier.encode()).digest()
         self._challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
@@ -44,7 +44,7 @@ class Client:
                 redirect_uri=BACK,
                 code_challenge=self._challenge,
                 scope="offline_access",
-                user_id=self._person.id,
+                user_id=self.person.id,
                 browser_session_id=self._session,
                 proofs=(Proof("pwd", now),),
                 expires_at=now + 60,
