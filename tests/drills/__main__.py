@@ -11,7 +11,15 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from tests.drills import canaries, device_pairs, enumeration, guesses, lockout, pairs
+from tests.drills import (
+    canaries,
+    device_guesses,
+    device_pairs,
+    enumeration,
+    guesses,
+    lockout,
+    pairs,
+)
 from tests.drills.nodes import Stage
 
 if TYPE_CHECKING:
@@ -24,6 +32,7 @@ DRILLS = {
     for drill in (
         *pairs.DRILLS,
         *device_pairs.DRILLS,
+        *device_guesses.DRILLS,
         *guesses.DRILLS,
         *enumeration.DRILLS,
         *canaries.DRILLS,
