@@ -10,7 +10,18 @@ import pytest
 from rich.cells import cell_len
 
 from ca.client import output, terminal
-from ca.client.commands import login, mfa, org, session, ssh, ssh_cert, ssh_config, token, whoami
+from ca.client.commands import (
+    explain,
+    login,
+    mfa,
+    org,
+    session,
+    ssh,
+    ssh_cert,
+    ssh_config,
+    token,
+    whoami,
+)
 from tests.certificates import ALICE
 from tests.terminals import Terminal
 
@@ -22,7 +33,15 @@ if TYPE_CHECKING:
 EVIL = "\x1b\u202e\n[bold]"
 GROUPS = [
     *(login.login, login.logout, whoami.whoami, ssh.ssh),
-    *(mfa.mfa, org.org, session.session, token.token, ssh_cert.ssh_cert, ssh_config.ssh_config),
+    *(
+        explain.explain,
+        mfa.mfa,
+        org.org,
+        session.session,
+        token.token,
+        ssh_cert.ssh_cert,
+        ssh_config.ssh_config,
+    ),
 ]
 
 

@@ -18,6 +18,8 @@ from demo.browser import App, Browser, form_of
 from tests.authorities import Engineer
 from tests.ca_server import PASSWORD, CaServer
 from tests.certificates import keygen
+from tests.directory import SERVICE
+from tests.terminals import Terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -194,14 +196,34 @@ def test_an_admin_requires_a_second_factor(ca_server: CaServer, tmp_path: Path) 
     set_up_app(bob, window)
     assert bob.log_in("-f").status == 0
 
-    enabled = bob.run("org", "mfa", "acme", "on", "--max-age", "1h")
+    allowed = carol.run("explain", SERVICE)
+    reported = bob.run("org", "mfa", "acme", "report", "--max-age", "1h")
+    lacking = carol.run("explain", SERVICE)
+    preview = json.loads(bob.run("org", "mfa", "acme", "preview", "--json").out)
+    with Terminal(bob, "org", "mfa", "acme", "on") as terminal:
+        terminal.wait_for("Require it now? [Y/n]")
+        terminal.type("\n")
+        assert terminal.end() == 0
     seen = carol.run("org", "mfa", "acme")
+    explained = carol.run("explain", SERVICE)
+    nowhere = carol.run("explain", f"{SERVICE}--nowhere")
     disabled = bob.run("org", "mfa", "acme", "off")
 
     assert refused.status != 0
-    assert enabled.out == "acme: MFA is required, from a login within 1 hour.\n", enabled.err
-    assert seen.status == 3
+    assert (allowed.status, allowed.out) == (0, f"{SERVICE} on ssh.acme.example lets you in.\n")
+    assert "1 hour, but only reported: whoever lacks it is let in.\n" in reported.out, reported.err
+    assert lacking.status == 0
+    assert "your login lacks:\n - Multi-factor authentication (MFA)\n" in lacking.out
+    assert lacking.out.endswith("Next step: amrgate login --method mfa --max-age 1h\n")
+    assert "carol" in {one["username"] for one in preview["locked_out"]}
+    assert "Open connections that would be ended: 0." in terminal.shown
+    assert "acme: MFA is required, from a login within 1 hour.\n" in terminal.shown
+    assert seen.status == explained.status == 3
     assert "amrgate login --method mfa --max-age 1h" in seen.err
+    assert explained.out.startswith(f"Error: Access denied\nService: {SERVICE}\nUser: Carol")
+    assert '\nParameters: {"amr":["mfa"],"max_age":3600}\n' in explained.out
+    assert (nowhere.status, nowhere.out) == (1, "")
+    assert "The service doesn't exist or you do not have access to it." in nowhere.err
     assert disabled.out == "acme: MFA is not required.\n", disabled.err
     assert carol.run("org", "mfa", "acme").status == 0
     assert carol.run("org", "mfa", "elsewhere").status == 1
