@@ -19,7 +19,7 @@ from pathlib import Path
 
 STAGE = Path("/mnt")  # exists on every Debian; hidden again before anything runs
 CHECKOUT = "/opt/amrgate"
-OVERLAID = ("/etc", "/usr/lib", "/usr/local", "/opt", "/srv", "/var")
+OVERLAID = ("/etc", "/usr/bin", "/usr/lib", "/usr/local", "/usr/share", "/opt", "/srv", "/var")
 # In a root of our own, besides those of FRESH: what is not shown from the machine's.
 OWN_FOLDERS = (
     *("/proc", "/dev", "/mnt", "/old", "/opt", "/srv", "/usr/lib", "/usr/local/bin"),

@@ -165,8 +165,12 @@ class Host:
         return self.machine.run(*PYTHON, "-m", "sshd_hook.main", *arguments)
 
     def enroll(self, *more: str) -> Result:
-        words = ("--ca", URL, "--token", "join-token", "--name", "ssh1", "--admin", "none", *more)
-        return self.command("enroll", *words)
+        return self.command(*self.enrolling(), *more)
+
+    def enrolling(self) -> tuple[str, ...]:
+        """The arguments of `sshd-hook` with which this host joins its CA."""
+        words = ("--ca", URL, "--token", "join-token", "--name", "ssh1", "--admin", "none")
+        return ("enroll", *words)
 
     def read(self, path: str) -> bytes:
         return self.machine.path(path).read_bytes()
