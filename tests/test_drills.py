@@ -16,7 +16,13 @@ from tests.drills.nodes import Stage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _pytest.mark import ParameterSet
+
 PAGE = Path(__file__).parent.parent / "docs" / "reliability.md"
+
+
+def with_attack(drill: Drill) -> ParameterSet:
+    return pytest.param(drill, marks=[pytest.mark.attack(drill.attack)] if drill.attack else [])
 
 
 @pytest.fixture
@@ -30,7 +36,7 @@ def stage() -> Iterator[Stage]:
         yield Stage(stack)
 
 
-@pytest.mark.parametrize("drill", DRILLS.values(), ids=DRILLS)
+@pytest.mark.parametrize("drill", [with_attack(drill) for drill in DRILLS.values()], ids=DRILLS)
 def test_a_drill_of_the_least_size_holds(stage: Stage, drill: Drill) -> None:
     told: list[int] = []
 

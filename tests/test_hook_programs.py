@@ -10,7 +10,6 @@ import fcntl
 import os
 import pty
 import signal
-import statistics
 import subprocess
 import time
 from pathlib import Path
@@ -36,7 +35,7 @@ from tests.questions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 STOPPED = -signal.SIGALRM
 
@@ -321,10 +320,12 @@ def test_lower_limits_than_its_own_are_kept(hook_host: HookHost) -> None:
 PARENT = '"$@"; exit $?'  # a shell that stays, as sshd's process of one connection does
 
 
+EACH = 10  # of four kinds of questions, at the same moment
+
+
 @pytest.mark.attack(58)
-def test_two_hundred_at_once_are_each_answered_rightly(
-    hook_host: HookHost, record_property: Callable[[str, float], None]
-) -> None:
+def test_many_at_once_are_each_answered_rightly(hook_host: HookHost) -> None:
+    """A few dozen for each interpreter; `make drills DRILL=logins` has 200 at a real sshd."""
     words = {
         "in": good(),
         "mfa": arguments(certified("pwd"), GUARDED),
@@ -332,7 +333,6 @@ def test_two_hundred_at_once_are_each_answered_rightly(
         "bad": arguments(certified(valid_before=1)),
     }
     one = {name: hook_host.ask(asked) for name, asked in words.items()}
-    started = time.monotonic()
     asked = [
         (
             name,
@@ -344,14 +344,11 @@ def test_two_hundred_at_once_are_each_answered_rightly(
                 stderr=subprocess.PIPE,
             ),
         )
-        for name in [*words] * 50
+        for name in [*words] * EACH
     ]
-    took = []
     for name, process in asked:
         out, err = process.communicate(timeout=60)
-        took.append(time.monotonic() - started)
         assert (process.returncode, out, err) == (one[name].status, one[name].out, b"")
     notes = [name.rpartition(".")[2] for name in hook_host.notes()]
-    assert notes.count("allowed") == 50
-    assert notes.count("refused") == 100
-    record_property("p99_s", statistics.quantiles(took, n=100)[98])
+    assert notes.count("allowed") == EACH
+    assert notes.count("refused") == 2 * EACH

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -16,7 +15,6 @@ from machine.sshd import restart_sshd
 from sshd_hook.certificate import parse
 from sshd_hook.policy import Requirement
 from sshd_hook.wire import b64
-from tests.hosts import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -164,71 +162,6 @@ def test_a_second_method_beside_the_certificate(host: Host) -> None:
     result = host.machine.run(*words, f"{SERVICE}@ssh.acme.example", "echo in", user="alice")
 
     assert (result.status, result.out) == (255, "")
-
-
-COUNT = 100  # of each kind
-MANY = """
-mkdir -p ~/many; cd ~/many
-for i in $(seq {count}); do
-    ( begin=$(date +%s%N); ssh {service}@ssh.acme.example echo in >$i.out 2>$i.err
-      echo $? $(( ($(date +%s%N) - begin) / 1000000 )) >$i.end ) &
-done
-wait
-for i in $(seq {count}); do echo $(cat $i.end) $(wc -l <$i.err) $(cat $i.out); done
-"""
-
-
-@pytest.mark.attack(58)
-def test_two_hundred_logins_at_once(
-    host: Host, record_property: Callable[[str, object], None]
-) -> None:
-    host.require("mfa")
-    host.certify("alice")
-    host.certify("carol", PASSWORD_ONLY)
-    restart_sshd(host.machine, "MaxStartups=500")
-    script = ("sh", "-c", MANY.format(count=COUNT, service=SERVICE))
-    with ThreadPoolExecutor() as pool:
-        outs = list(
-            pool.map(
-                lambda name: host.machine.run(*script, user=name, seconds=300).out,
-                ("alice", "carol"),
-            )
-        )
-    restart_sshd(host.machine)
-
-    allowed, refused = ([line.split() for line in out.splitlines()] for out in outs)
-    assert len(allowed) == len(refused) == COUNT
-    assert [line for line in allowed if (line[0], line[3:]) != ("0", ["in"])] == []
-    assert [line for line in refused if (line[0], line[3:]) != ("255", [])] == []
-    times = sorted(int(line[1]) for line in allowed)
-    record_property("p50_ms", statistics.median(times))
-    record_property("p99_ms", times[int(len(times) * 0.99)])
-    # One that ended this moment is gone the next.
-    wait_for(lambda: not host.machine.check("sh", "-c", "ps -eo stat,args | grep ^Z || true"))
-
-
-@pytest.mark.attack(60)
-@pytest.mark.parametrize(("connections", "queries"), [(1, 400), (100, 60)])
-def test_a_flood_of_queries_leaves_the_administrator_his_way_in(
-    host: Host, connections: int, queries: int, record_property: Callable[[str, object], None]
-) -> None:
-    """With sshd's own limit for each address set, as docs/decisions advise an operator."""
-    good = b64(host.certify("bob"))
-    flood: list[list[Step]] = [[("query", SERVICE, good, queries)]] * connections
-    restart_sshd(host.machine, "PerSourceMaxStartups=5")
-    with ThreadPoolExecutor() as pool:
-        future = pool.submit(probe, host.machine, *flood)
-        time.sleep(2)
-        times = [host.admin_login() for _ in range(5)]
-        seen = future.result()
-    restart_sshd(host.machine)
-
-    record_property("break_glass_s", times)
-    # The best of five is free of what else the machine does; shut out, none of them gets in.
-    assert min(times) < 2
-    answers = {answer for one in seen for answer in one["answers"]}
-    assert "sign" in answers
-    assert "in" not in answers
 
 
 @pytest.mark.attack(61)

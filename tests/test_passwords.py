@@ -25,9 +25,13 @@ if TYPE_CHECKING:
     from ca.services import Services
 
 
+WHOLE_COST = passwords._HASHER
+
+
 @pytest.fixture
-def quick_hashes() -> None:
-    """None here: passwords are hashed at their whole cost."""
+def whole_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords as the service does."""
+    monkeypatch.setattr(passwords, "_HASHER", WHOLE_COST)
 
 
 @pytest.mark.attack(113)
@@ -63,6 +67,7 @@ def test_spaces_and_all_scripts_are_welcome() -> None:
     passwords.check_new("パスワードは長い方がいいです 🔑")
 
 
+@pytest.mark.usefixtures("whole_cost")
 def test_only_two_hashes_are_computed_at_once() -> None:
     done = threading.Event()
     turns = [passwords._TURNS.acquire(timeout=10) for _ in range(passwords.AT_ONCE)]
@@ -81,6 +86,7 @@ def test_only_two_hashes_are_computed_at_once() -> None:
     thread.join()
 
 
+@pytest.mark.usefixtures("whole_cost")
 def test_an_old_hash_is_renewed_at_a_login(services: Services) -> None:
     alice = add_person(services, "alice")
     weak = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD)
@@ -128,6 +134,7 @@ def _strangers(services: Services) -> dict[str, str]:
 
 
 @pytest.mark.attack(121)
+@pytest.mark.usefixtures("whole_cost")
 def test_nobody_learns_who_has_an_account(services: Services) -> None:
     def shape(response: Response) -> tuple[int, str, list[str]]:
         page = re.sub(r"[\w=%-]{60,}", "", response.text.replace(name, "NAME"))  # what is sealed

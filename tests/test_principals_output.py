@@ -71,7 +71,7 @@ def seldom(strange: st.SearchStrategy[Any], usual: st.SearchStrategy[Any]) -> An
 def test_nothing_but_this_alphabet_is_ever_printed() -> None:
     codes: Counter[str] = Counter()
 
-    @settings(max_examples=4000)
+    @settings(max_examples=1500)
     @given(
         seldom(changes, st.just({}) | st.fixed_dictionaries({"extensions": mutable["extensions"]})),
         seldom(anything, login_names),
@@ -84,7 +84,7 @@ def test_nothing_but_this_alphabet_is_ever_printed() -> None:
         codes[check_output(words)] += 1
 
     look()
-    assert min(codes["allowed"], codes["no_access"], codes["bad_certificate"]) > 40, codes
+    assert min(codes["allowed"], codes["no_access"], codes["bad_certificate"]) > 15, codes
 
 
 def check_output(words: list[str]) -> str:

@@ -12,11 +12,13 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from tests.drills import (
+    bundle,
     canaries,
     device_guesses,
     device_pairs,
     enumeration,
     guesses,
+    host,
     lockout,
     pairs,
 )
@@ -37,6 +39,8 @@ DRILLS = {
         *enumeration.DRILLS,
         *canaries.DRILLS,
         *lockout.DRILLS,
+        *host.DRILLS,
+        *bundle.DRILLS,
     )
 }
 

@@ -58,3 +58,6 @@ class Drill:
 
     run: Callable[[Stage, int, Callable[[int], None]], Finding]
     """Makes about so many attempts, telling now and then how many it has made."""
+
+    attack: int = 0
+    """The case of the list of attacks that it is, if it is one."""

@@ -24,6 +24,8 @@ from ca.app import open_services
 from ca.keys import keyring
 from ca.ops.init import create
 from ca.settings import Settings
+from machine.host import Host
+from machine.private import PrivateMachine
 from tests.databases import new_postgresql, running_postgresql
 
 if TYPE_CHECKING:
@@ -125,6 +127,11 @@ class Stage:
     @cached_property
     def nodes(self) -> Nodes:
         return self._stack.enter_context(two_nodes())
+
+    @cached_property
+    def host(self) -> Host:
+        """A host with one service that asks for nothing."""
+        return Host(self._stack.enter_context(PrivateMachine()))
 
 
 @contextmanager
