@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,12 +80,11 @@ def quick_keys() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def ca_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaServer]:
-    """One service for a whole run; who changes its directory puts it back."""
+@contextmanager
+def running(folder: Path, provider_networks: tuple[str, ...] = ()) -> Iterator[CaServer]:
+    """A service in `folder`; providers of single sign-on may be in these networks."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    folder = tmp_path_factory.mktemp("service")
     server = CaServer(f"http://{address}", folder)
     chosen = Settings(
         folder / "ca",
@@ -92,6 +92,7 @@ def ca_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaServer]:
         address,
         settings.default_database(folder / "ca"),
         ssh_hosts=("ssh.acme.example", "*.ssh.acme.example"),
+        provider_networks=provider_networks,
     )
     _secret_file(folder / "passphrase", PASSPHRASE)
     create(chosen, PASSPHRASE.encode())
@@ -106,3 +107,10 @@ def ca_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaServer]:
     yield server
     process.terminate()
     assert process.wait(timeout=20) == 0
+
+
+@pytest.fixture(scope="session")
+def ca_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaServer]:
+    """One service for a whole run; who changes its directory puts it back."""
+    with running(tmp_path_factory.mktemp("service")) as server:
+        yield server

@@ -34,14 +34,17 @@ def refusing(tmp_path: Path) -> Refusing:
 
 
 class Refusing:
-    """A real sshd, begun by each connection, that says a text and lets nobody in, until told to."""
+    """A real sshd, begun by each connection, that says a text and lets nobody in, until told to.
 
-    def __init__(self, folder: Path) -> None:
+    Then it lets in who has a certificate of the CA whose key's line is `trusted`.
+    """
+
+    def __init__(self, folder: Path, trusted: str = "") -> None:
         self._principals = folder / "principals"
         self._config = folder / "sshd_config"
         self._banner = folder / "banner"
         keygen("-q", "-t", "ed25519", "-N", "", "-f", folder / "host")
-        (folder / "ca.pub").write_text(line(authority().public_key))
+        (folder / "ca.pub").write_text(trusted or line(authority().public_key))
         self._config.write_text(
             f"HostKey {folder}/host\n"
             f"TrustedUserCAKeys {folder}/ca.pub\n"
@@ -57,9 +60,9 @@ class Refusing:
     def refuse(self, text: str) -> None:
         self._banner.write_text(text)
 
-    def let_in(self) -> None:
+    def let_in(self, user_id: str = ALICE) -> None:
         self._banner.write_text("")
-        self._principals.write_text(f"{ALICE}\n")
+        self._principals.write_text(f"{user_id}\n")
 
     def words(self, *command: str) -> tuple[str, ...]:
         """What one types behind `amrgate` to run a command there."""
