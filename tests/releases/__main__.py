@@ -22,6 +22,7 @@ def main(releases: list[str]) -> int:
     """Go through the package's life on each release; 0 if all of it went as it must."""
     try:
         booted.check()
+        systems.ansible()
         bases = {release: systems.system(release) for release in releases}
     except MachineError as error:
         sys.exit(f"releases: {error}")

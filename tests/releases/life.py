@@ -51,6 +51,7 @@ class Life:
         self.office = office
         self.older = host.put(older)
         self.newer = host.put(newer)
+        self._package = newer
         self.uid = 0
         _hire_an_administrator(host, office)
         host.check("sh", "-c", REINSTALL)  # for what of openssh that leaves is not ours
@@ -73,6 +74,7 @@ class Life:
         yield "install and enroll again: same uid", self.come_back
         yield "unenroll", self.unenroll
         yield "purge: nothing is left", self.purge
+        yield "Ansible's role, twice", self.play
 
     def install(self) -> None:
         self.host.check("dpkg", "--install", self.older)
@@ -213,6 +215,13 @@ class Life:
         assert after == self.before, after ^ self.before
         assert self.host.run("dpkg-query", "-W", PACKAGE).status != 0
 
+    def play(self) -> None:
+        first = self.office.play(self._package)
+        assert "failed=0" in first
+        wait_for(self.lets_in, SOON)
+        again = self.office.play(self._package)
+        assert "changed=0 " in again, again
+
     # --- looking -------------------------------------------------------------------------
 
     def lets_in(self, command: str = "echo in") -> bool:
@@ -294,6 +303,7 @@ def _hire_an_administrator(host: Booted, office: Office) -> None:
         "useradd --create-home --shell /bin/bash admin && passwd -q -d admin;"
         " usermod -p '*' admin; install -d -m 700 -o admin -g admin /home/admin/.ssh;"
         f" ssh-keygen -q -t ed25519 -N '' -f {ADMIN_KEY};"
+        " echo 'admin ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/admin;"
         f" install -m 600 -o admin -g admin {ADMIN_KEY}.pub /home/admin/.ssh/authorized_keys"
     )
     host.check("sh", "-c", make)

@@ -6,12 +6,14 @@ import json
 from typing import TYPE_CHECKING
 
 from demo.company import EXAMPLE, PASSPHRASE
+from machine import inside
 from machine.clients import HOST, SERVICE
 from machine.private import PYTHON, PrivateMachine
 from tests.hosts import wait_for
 
 if TYPE_CHECKING:
     import subprocess
+    from pathlib import Path
 
     from machine.private import Result
 
@@ -68,6 +70,24 @@ class Office:
     def admin(self, *command: str) -> Result:
         """The administrator's own way in."""
         return self.machine.run("ssh", *QUIET, f"admin@{HOST}", *command, user="admin")
+
+    def play(self, package: Path) -> str:
+        """Run the example's playbook as the operator, who logs in as the administrator."""
+        self.machine.path(f"/root/{package.name}").write_bytes(package.read_bytes())
+        settings = {
+            "amrgate_deb": f"/root/{package.name}",
+            "amrgate_ca": CA,
+            "amrgate_ca_file": "",
+            "ansible_user": "admin",
+            "ansible_ssh_private_key_file": "/home/admin/.ssh/id_ed25519",
+        }
+        python = f"{inside.CHECKOUT}/build/releases/ansible/bin/python"
+        where = f"{inside.CHECKOUT}/examples/ansible"
+        words = (python, "-m", "ansible", "playbook", "-i", f"{where}/inventory")
+        given = ("--extra-vars", json.dumps(settings), f"{where}/site.yml")
+        ran = self.machine.run(*words, *given, environment={"ANSIBLE_NOCOLOR": "1"}, seconds=300)
+        assert ran.status == 0, ran.out + ran.err
+        return ran.out
 
     def _log_in(self, person: str) -> None:
         words = ("timeout", "60", "amrgate", "login", "--no-browser", "--ca", CA)

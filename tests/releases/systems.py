@@ -13,8 +13,19 @@ KEPT = CHECKOUT / "build" / "releases"
 RELEASES = ("bullseye", "bookworm", "trixie")
 PACKAGES = (
     *("openssh-server", "openssh-client", "libnss-systemd", "systemd", "systemd-sysv", "dbus"),
-    *("libpam-systemd", "python3", "iproute2", "procps", "rsync", "sudo", "ca-certificates"),
+    *(
+        "libpam-systemd",
+        "python3",
+        "python3-apt",
+        "iproute2",
+        "procps",
+        "rsync",
+        "sudo",
+        "ca-certificates",
+    ),
 )
+ANSIBLE = KEPT / "ansible"  # of PyPI: Debian 12's own cannot work on Debian 13
+LOCK = Path(__file__).with_name("ansible.lock")
 RENAMED = ("log", "journal")  # a module, and what it was called in the version before
 SOURCES = ("scripts", "debian", "sshd_hook", "pyproject.toml")
 
@@ -32,6 +43,16 @@ def system(release: str) -> Path:
             subprocess.run((*words, release, folder), check=True, stdout=log, stderr=log)
         made.touch()
     return folder
+
+
+def ansible() -> None:
+    """Install Ansible into an environment of its own, if it is not there."""
+    if not (ANSIBLE / "made").exists():
+        print(f"Installing Ansible in {ANSIBLE}", file=sys.stderr)
+        subprocess.run((sys.executable, "-m", "venv", "--clear", ANSIBLE), check=True)
+        install = ("-m", "pip", "install", "-q", "--require-hashes", "-r", LOCK)
+        subprocess.run((ANSIBLE / "bin" / "python", *install), check=True)
+        (ANSIBLE / "made").touch()
 
 
 def packages(folder: Path) -> tuple[Path, Path]:
