@@ -20,6 +20,7 @@ from tests.drills import (
     guesses,
     host,
     lockout,
+    offline,
     pairs,
 )
 from tests.drills.nodes import Stage
@@ -41,6 +42,7 @@ DRILLS = {
         *lockout.DRILLS,
         *host.DRILLS,
         *bundle.DRILLS,
+        *offline.DRILLS,
     )
 }
 
