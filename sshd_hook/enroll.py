@@ -160,6 +160,9 @@ def _was_removed(known: host.Host) -> bool:
 
 def _joining(invitation: Invitation | None, stack: contextlib.ExitStack) -> Joining:
     assert invitation is not None  # noqa: S101 - `_known` saw to it
+    if os.path.isdir(paths.AGENT) and not preflight.has_systemd():
+        with daemon.lock():  # before the token is spent: an agent that runs obeys another CA
+            pass
     trust, path = None, invitation.ca_file
     if path is not None:
         with open(path, "rb") as file:
@@ -176,6 +179,9 @@ def _administrator(request: Request) -> Administrator | None:
 
 
 def _do(changes: Changes, ready: Ready, joining: Joining | None) -> None:
+    if joining is not None and preflight.is_enabled(hostfiles.AGENT_UNIT):
+        start = ("systemctl", "start", hostfiles.AGENT_UNIT)
+        changes.run(("systemctl", "stop", hostfiles.AGENT_UNIT), undo=start)
     prepare.prepare(changes)
     changes.on_undo("make sshd read its configuration again", prepare.reload_sshd)
     if joining is None:

@@ -76,14 +76,22 @@ class Story:
         text = fill_in(command.text, self.printed)
         if text.startswith("systemctl "):
             return self._systemctl(text)
-        if "sshd-hook unenroll" in text and "--dry-run" not in text:
+        if text.startswith("apt-get install ./amrgate-sshd-hook"):
+            return 0, ""  # the machine has `sshd-hook` from its start
+        ends = "sshd-hook unenroll" in text or "--token" in text  # what systemd is told to stop
+        if ends and "--dry-run" not in text:
             self._stop_daemons()
         status, printed = self._type(WHO[command.prompt], text)
         self.printed += printed
-        if " enroll " in text:
+        if " enroll " in text and not self._daemons:
             for line in re.findall(r"^ {4}(/usr/lib/amrgate/.*)$", printed, re.MULTILINE):
                 self._daemons.append(self.machine.spawn(*line.split(), log="/var/log/host"))
         return status, printed
+
+    def forget_host(self) -> None:
+        """Let the machine be none, for a page that begins with making it one."""
+        self._stop_daemons()
+        self.machine.check("sshd-hook", "unenroll")
 
     def ask(self, person: str, request: str) -> None:
         """Send a request of the API, `POST /path {"json": 1}`, as a person who is logged in."""
@@ -136,6 +144,9 @@ class Story:
         def type_passphrase(terminal: int, _found: re.Match[str]) -> None:
             os.write(terminal, self.machine.path("/root/passphrase").read_bytes())
 
+        def agree(terminal: int, _found: re.Match[str]) -> None:
+            os.write(terminal, b"y\n")
+
         def name_admin(terminal: int, _found: re.Match[str]) -> None:
             os.write(terminal, b"admin\n")
 
@@ -149,7 +160,8 @@ class Story:
             (re.compile(r"(?:New password|Repeat for confirmation): $"), type_password),
             (re.compile(r"(?s)type this secret into it: (\w+).*The code that .*: $"), type_code),
             (re.compile(r"log in:\s+(https://\S+)\s"), browse),
-            (re.compile(r"Enter passphrase for .*: $"), type_passphrase),
+            (re.compile(r"Enter passphrase.*: $"), type_passphrase),
+            (re.compile(r"Require it now\? \[Y/n\]: $"), agree),
             (re.compile(r"User, or none: $"), name_admin),
             (re.compile(r"and log out again \(within \d+ s\): $"), log_in_from_elsewhere),
         ]
