@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from dataclasses import asdict, dataclass, replace
 
@@ -42,9 +43,10 @@ class Seen:
 
 
 class Clock:
-    """The clock of this machine, and what was seen of it."""
+    """The clock of this machine, and what was seen of it. Several threads may look at once."""
 
     def __init__(self) -> None:
+        self._lock = threading.RLock()
         self._seen = read()
         self._offset = time.time() - _running()
         if self._seen.heard_after > _running():  # of an earlier boot
@@ -61,10 +63,11 @@ class Clock:
         Raises:
             OSError: as `look`.
         """
-        # What is far older than that time was kept by somebody; a CA's clock may be corrected a bit.
-        if issued_at > self._authority_time() - 2 * freshness.CLOCK_SKEW:
-            self._keep(replace(self._seen, heard=issued_at, heard_after=_running()))
-        self.look()
+        with self._lock:
+            # What is far older was kept by somebody; a CA's clock may be corrected by a bit.
+            if issued_at > self._authority_time() - 2 * freshness.CLOCK_SKEW:
+                self._keep(replace(self._seen, heard=issued_at, heard_after=_running()))
+            self.look()
 
     def doubt(self, skew: int) -> None:
         """Learn that ours is `skew` seconds ahead of the CA's: one of the two is wrong.
@@ -72,10 +75,11 @@ class Clock:
         Raises:
             OSError: as `look`.
         """
-        if self._seen.heard:
-            self.look()  # which knows whether it is ours
-        else:
-            self._compare(skew)
+        with self._lock:
+            if self._seen.heard:
+                self.look()  # which knows whether it is ours
+            else:
+                self._compare(skew)
 
     def look(self) -> None:
         """See whether it was set since the last look, and whether it is the CA's.
@@ -83,13 +87,14 @@ class Clock:
         Raises:
             OSError: what was seen cannot be kept; it is logged.
         """
-        offset = time.time() - _running()
-        by, self._offset = round(offset - self._offset), offset
-        if self._seen.heard:
-            self._compare(round(time.time() - self._authority_time()))
-        if abs(by) >= STEP:
-            service.log(f"the clock was set {'forward' if by > 0 else 'back'} by {abs(by)} s")
-            self._keep(replace(self._seen, set_at=int(time.time()), set_by=by))
+        with self._lock:
+            offset = time.time() - _running()
+            by, self._offset = round(offset - self._offset), offset
+            if self._seen.heard:
+                self._compare(round(time.time() - self._authority_time()))
+            if abs(by) >= STEP:
+                service.log(f"the clock was set {'forward' if by > 0 else 'back'} by {abs(by)} s")
+                self._keep(replace(self._seen, set_at=int(time.time()), set_by=by))
 
     def _compare(self, skew: int) -> None:
         before, self._seen = self._seen, replace(self._seen, skew=skew)
