@@ -1,4 +1,4 @@
-.PHONY: help demo test bench fuzz drills mutation serve deb releases setup
+.PHONY: help demo test bench fuzz drills mutation serve deb wheel releases setup
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /    make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -26,6 +26,13 @@ serve: setup ## a development server with the data of examples/
 
 deb: ## Debian's package of what runs on SSH hosts, into build/
 	@python3 scripts/deb.py
+
+wheel: setup ## the CA's and the engineers' commands for pip, into build/, with the lock of what they need
+	@rm -rf build/lib build/amrgate-*.whl
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .venv/bin/python -m pip wheel -q --no-deps \
+		--no-build-isolation --no-cache-dir -w build .
+	@cp requirements-ca.lock build/
+	@ls build/amrgate-*.whl build/requirements-ca.lock
 
 releases: setup ## the package's whole life on Debian 11, 12 and 13 under systemd, as root: a table
 	@.venv/bin/python -m tests.releases $(RELEASE)
