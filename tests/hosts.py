@@ -7,6 +7,7 @@ import hashlib
 import json
 import subprocess
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -193,11 +194,18 @@ def fresh_host(tmp_path: Path) -> Iterator[Host]:
 @pytest.fixture(scope="module")
 def joined_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A machine that was enrolled; nothing of it runs."""
+    with enrolled(tmp_path_factory.mktemp("ca")) as host:
+        yield host
+
+
+@contextmanager
+def enrolled(folder: Path) -> Iterator[Host]:
+    """A host that has just been enrolled; what its CA signs with is in `folder`."""
     with PrivateMachine() as machine:
-        host = Host(machine, PolicyCA(tmp_path_factory.mktemp("ca")))
+        host = Host(machine, PolicyCA(folder))
         host.start_ca()
-        enrolled = host.enroll()
-        assert enrolled.status == 0, enrolled.err
+        ended = host.enroll()
+        assert ended.status == 0, ended.err
         yield host
 
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from tests.drills import (
+    agent,
     bundle,
     canaries,
     device_guesses,
@@ -19,7 +20,9 @@ from tests.drills import (
     enumeration,
     guesses,
     host,
+    kills,
     lockout,
+    numbers,
     offline,
     pairs,
 )
@@ -40,8 +43,11 @@ DRILLS = {
         *enumeration.DRILLS,
         *canaries.DRILLS,
         *lockout.DRILLS,
+        *kills.DRILLS,
+        *numbers.DRILLS,
         *host.DRILLS,
         *bundle.DRILLS,
+        *agent.DRILLS,
         *offline.DRILLS,
     )
 }
