@@ -213,7 +213,7 @@ def test_an_admin_requires_a_second_factor(ca_server: CaServer, tmp_path: Path) 
     assert (allowed.status, allowed.out) == (0, f"{SERVICE} on ssh.acme.example lets you in.\n")
     assert "1 hour, but only reported: whoever lacks it is let in.\n" in reported.out, reported.err
     assert lacking.status == 0
-    assert "your login lacks:\n - Multi-factor authentication (MFA)\n" in lacking.out
+    assert "not held against it yet:\n - Multi-factor authentication (MFA)\n" in lacking.out
     assert lacking.out.endswith("Next step: amrgate login --method mfa --max-age 1h\n")
     assert "carol" in {one["username"] for one in preview["locked_out"]}
     assert "Open connections that would be ended: 0." in terminal.shown

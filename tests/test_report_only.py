@@ -267,7 +267,7 @@ def test_a_host_that_only_reports_is_told_to_whom_it_serves(ca: Ca) -> None:
     ca.check("apply", EXAMPLE)
 
     said = ca.check("host", "report-only", NAME, "on")
-    assert said.endswith(f"{NAME} now only reports.\n")
+    assert said == f"{NAME} now only reports.\n"
     assert ca.check("host", "list") == f"{NAME}  has not joined, only reports\n"
     (mail,) = (ca.data / "mail").glob("*.eml")
     assert f"made the host {NAME} only report" in mail.read_text()

@@ -1,11 +1,14 @@
 """`amrgate-ca`: each command is a module of its own, imported when it is used."""
 
 import os
+import sys
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from logging import WARNING
 
 import click
+import structlog
 
 from ca.errors import CAError
 
@@ -56,6 +59,13 @@ def main(ctx: click.Context) -> None:
     """
     before = os.umask(0o077)  # whatever we make, keys and database, is ours alone
     ctx.call_on_close(partial(os.umask, before))
+    # What a command did is what it prints; `serve` sets up a log of its own.
+    logs = structlog.get_config()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    ctx.call_on_close(partial(structlog.configure, **logs))
 
 
 if __name__ == "__main__":

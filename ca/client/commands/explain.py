@@ -55,7 +55,7 @@ def _show(found: Any, service: str, outcome: str) -> None:
     amr, age = tuple(filter(stepup.is_method, texts(found, "amr"))), found.get("max_age")
     max_age = age if type(age) is int and age > 0 else None
     if outcome == REPORT_ONLY:
-        click.echo("It does not ask for it yet, but your login lacks:")
+        click.echo("But your login lacks, which is not held against it yet:")
         for words in missing_in_words(Decision(MORE_AUTHENTICATION, amr, max_age, _missing(found))):
             click.echo(f" - {words}")
     if outcome != ALLOWED:
