@@ -14,11 +14,11 @@ from sqlalchemy import select
 from ca.errors import AlreadyUsed, Conflict
 from ca.hosts import join
 from ca.keys.files import public_line
-from ca.store import tables
+from ca.store import revocations, tables
 from ca.store.engine import reading
 from sshd_hook import certificate
 from sshd_hook.wire import unb64
-from tests.directory import records
+from tests.directory import ACME, apply_text, records
 from tests.host_client import (
     NAME,
     HostClient,
@@ -27,6 +27,7 @@ from tests.host_client import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from ca.services import Services
@@ -43,10 +44,37 @@ def test_a_host_joins_and_is_told_whom_to_trust(acme: Services) -> None:
         "recovery_key",
         "user_authorities",
         "host_certificates",
+        "keys_number",
+        "keys_recovery",
     }
     assert host.joined["bundle_key"] == public_line(keys.bundle.public_key)
     assert host.joined["recovery_key"] == public_line(keys.recovery_public_key)
     assert host.joined["user_authorities"] == [public_line(keys.user_ca.public_key)]
+
+
+def remove_by_command(services: Services) -> None:
+    assert join.remove(services.engine, NAME, "operator", int(time.time())) == 1
+
+
+def remove_by_file(services: Services) -> None:
+    apply_text(services.engine, ACME.replace(NAME, "ssh9.acme.example"))
+
+
+@pytest.mark.parametrize("remove", [remove_by_command, remove_by_file])
+def test_whoever_is_removed_has_no_token_and_no_certificate(
+    services: Services, remove: Callable[[Services], None]
+) -> None:
+    apply_text(services.engine, ACME)
+    host = HostClient(services)
+    (issued,) = host.joined["host_certificates"]
+
+    remove(services)
+
+    assert host.poll().status_code == 401
+    with reading(services.engine) as connection:
+        revoked = revocations.listed(connection).serials
+    serial = certificate.parse(unb64(issued.split()[1]))[0].serial
+    assert revoked == {"host": [serial]}
 
 
 def test_its_certificate_holds_its_names_and_no_others(acme: Services, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ca.directory.apply.plan import Plan, plan
 from ca.directory.governed import governed
 from ca.errors import Conflict
 from ca.identity.sso.retirement import end_all_resting_on
-from ca.store import applied, directory, people, revocations, sso
+from ca.store import applied, directory, hosts, people, revocations, sso
 from ca.store.engine import writing
 from ca.store.items import KINDS, Items
 from ca.store.revocations import Cause
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ca.directory.apply.diff import Change
     from ca.directory.apply.document import Document
-    from ca.store.items import Attributes
+    from ca.store.items import Attributes, Item
 
 EVENTS = {"+": "add", "-": "remove", "~": "change"}
 MAX_SUBJECT = 128  # characters of an audit record's subject
@@ -137,14 +137,24 @@ def _change_client(connection: Connection, change: Change) -> None:
 
 
 def _revoke(connection: Connection, changes: list[Change], actor: str, now: int) -> None:
-    """Revoke the certificates of users who go: with them go their sessions."""
+    """Revoke the certificates of users and hosts that go: with users go their sessions."""
     for change in changes:
-        if change.item.kind in ("user", "service_user") and change.after is None:
-            user = people.find_user_by_name(connection, change.item.key[0])
-            if user is not None:
-                cause = Cause(now, actor, "user:revoke")
-                revoked = revocations.revoke_user(connection, user.id, cause)
-                audit.append_revoking(connection, cause, user.id, revoked)
+        subject = _subject(connection, change.item) if change.after is None else None
+        if subject is not None:
+            event = "host:revoke" if change.item.kind == "host" else "user:revoke"
+            cause = Cause(now, actor, event)
+            revoked = revocations.revoke_user(connection, subject, cause)
+            audit.append_revoking(connection, cause, subject, revoked)
+
+
+def _subject(connection: Connection, item: Item) -> str | None:
+    """The id under which certificates were issued, if the item is one that gets any."""
+    found: people.User | hosts.Host | None = None
+    if item.kind in ("user", "service_user"):
+        found = people.find_user_by_name(connection, item.key[0])
+    elif item.kind == "host":
+        found = hosts.find_host(connection, item.key[0])
+    return None if found is None else found.id
 
 
 def record(connection: Connection, changes: list[Change], actor: str) -> None:
