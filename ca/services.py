@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
+from ca.hosts.seen import Seen
 from ca.issuance.revocation import Revocations
 from ca.issuance.sign import Issuer
 from ca.keys import Keyring
@@ -22,6 +23,7 @@ class Services:
     keys: Keyring
     issuer: Issuer
     revocations: Revocations
+    seen: Seen = field(default_factory=Seen)
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set once the service is to stop: nobody is kept waiting any more."""
 

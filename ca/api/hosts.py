@@ -24,8 +24,8 @@ from ca.issuance.sign import Host as Subject
 from ca.issuance.subject_key import parse_subject_key
 from ca.keys.files import ED25519, public_line
 from ca.services import Given, Services
-from ca.store import directory, hosts, revocations
-from ca.store.engine import reading, writing
+from ca.store import hosts
+from ca.store.engine import writing
 from ca.store.hosts import Host
 
 router = APIRouter(prefix="/hosts", tags=["Hosts"])
@@ -110,7 +110,8 @@ def authenticate(host_id: str, request: Request, services: Given) -> Host:
     Raises:
         NotAuthenticated: it is none, or not this one.
     """
-    return join.authenticate(services.engine, host_id, bearer_token(request), int(time.time()))
+    token, now = bearer_token(request), int(time.time())
+    return join.authenticate(services.engine, services.seen, host_id, token, now)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from ca.store.revocations import Cause
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
+    from ca.hosts.seen import Seen
+
 JOIN_PREFIX = "amrgate-join-"  # so that scanners for leaked secrets find them
 HOST_PREFIX = "amrgate-host-"
 SECRET = 32  # bytes
@@ -101,7 +103,7 @@ def join(engine: Engine, token: str, name: str, public_key: bytes, now: int) -> 
     return Joined(joined, host_token)
 
 
-def authenticate(engine: Engine, host_id: str, token: str, now: int) -> Host:
+def authenticate(engine: Engine, seen: Seen, host_id: str, token: str, now: int) -> Host:
     """The host `host_id`, whose token this is.
 
     Raises:
@@ -112,8 +114,7 @@ def authenticate(engine: Engine, host_id: str, token: str, now: int) -> Host:
     if host is None or host.id != host_id:
         raise NotAuthenticated("This is not the token of this host, or it is no host any more.")
     if host.seen_at is None or now - host.seen_at > SEEN_EVERY:
-        with writing(engine) as connection:
-            hosts.touch(connection, host.id, now)
+        seen.note(engine, host.id, now)
     return host
 
 

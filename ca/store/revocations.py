@@ -1,7 +1,7 @@
 """Queries about what is revoked, and about the list of it that hosts obey.
 
 A revoked certificate stays in the list until it has expired on every host. It then leaves with the
-next change, or an hour later: each new list goes to all hosts.
+next change, or an hour later: each new list goes to all hosts, to most of them when they ask next.
 """
 
 from __future__ import annotations
