@@ -20,7 +20,7 @@ def main() -> None:
     """Take connections for ever."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(sys.argv[1])
-    with socket.create_server(("127.0.0.1", 443)) as listener:
+    with socket.create_server(("", 443)) as listener:
         while True:
             client, _ = listener.accept()
             threading.Thread(target=_serve, args=(client, context), daemon=True).start()

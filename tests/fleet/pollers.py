@@ -44,7 +44,7 @@ class Host:
             except (OSError, ValueError, EOFError):
                 say("failed", self._number, time.monotonic())
                 pause = min(2 * pause or FIRST_PAUSE, LONGEST_PAUSE)
-                await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 -- no secret
+                await asyncio.sleep(random.uniform(pause / 2, pause))
                 continue
             pause = 0.0
             if not changed:

@@ -79,8 +79,11 @@ class Drill:
         cpu = (self._node.seconds() - used) / seconds
         say(f"idle: {100 * cpu:.0f} % of a core, {self._node.memory()} MiB")
 
-    def changes(self, count: int, per_hour: int) -> list[Change]:
-        """Change things at an even pace; none waits for the one before."""
+    def changes(self, count: int, per_hour: int) -> int:
+        """Change things at an even pace; how many hosts were not sent a change that concerns them.
+
+        None waits for the one before.
+        """
         used, begun = self._node.seconds(), time.monotonic()
         made = []
         for number in range(count):
@@ -94,10 +97,10 @@ class Drill:
             waited += 1
         took = time.monotonic() - begun
         self._report(made, self._node.seconds() - used, took)
-        return made
+        return self._missing(made)
 
-    def revoke(self) -> None:
-        """Revoke a key, which every host must hear of."""
+    def revoke(self) -> int:
+        """Revoke a key, which every host must hear of; how many do not."""
         used, at = self._node.seconds(), time.monotonic()
         fingerprint = f"SHA256:{self._random.randbytes(32).hex()[:42]}A"
         now = int(time.time())
@@ -110,6 +113,7 @@ class Drill:
         left = self._without_list(version)
         cpu = self._node.seconds() - used
         say(f"revoked key: {len(late)} hosts, {left} without; {spread(late)}; {cpu:.1f} CPU s")
+        return left
 
     def restart(self) -> None:
         """Stop the node and start it again, and see when every host is heard again."""
