@@ -2,7 +2,6 @@
 
 import json
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -11,13 +10,13 @@ from ca.directory import people
 from ca.errors import NotFound
 from ca.ops.database import open_database
 from ca.ops.options import data_option
+from ca.ops.times import ago, moment
 from ca.store import decisions as store
 from ca.store import hosts
 from ca.store.decisions import Decision, Wanted
 from ca.store.engine import reading
 
 LOST = "lost"  # stands for decisions that did not come home
-SECONDS = {"day": 86400, "hour": 3600, "minute": 60}
 
 
 @click.command()
@@ -49,11 +48,11 @@ def decisions(  # noqa: PLR0913 -- its options
         return
     now = int(time.time())
     for one in found:
-        click.echo(f"{_moment(one.at)} ({_ago(now - one.at)})  {one.host}  {_in_words(one)}")
+        click.echo(f"{moment(one.at)} ({_when(one.at, now)})  {one.host}  {_in_words(one)}")
 
 
 def _fields(one: Decision) -> dict[str, object]:
-    times = {"at": _moment(one.at), "received_at": _moment(one.received_at)}
+    times = {"at": moment(one.at), "received_at": moment(one.received_at)}
     return one._asdict() | times
 
 
@@ -66,14 +65,5 @@ def _in_words(one: Decision) -> str:
     return f"{who}{where}  {one.code}{why}"
 
 
-def _moment(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def _ago(seconds: int) -> str:
-    for unit, length in SECONDS.items():
-        count = abs(seconds) // length
-        if count:
-            words = f"{count} {unit}{'' if count == 1 else 's'}"
-            return f"{words} ago" if seconds > 0 else f"in {words}, by its clock"
-    return "just now"
+def _when(at: int, now: int) -> str:
+    return ago(now - at) if at <= now else f"{ago(now - at)}, by its clock"

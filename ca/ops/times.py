@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-_UNITS = {"day": 86400, "hour": 3600, "minute": 60, "second": 1}  # in seconds
+_UNITS = {"day": 86400, "hour": 3600, "minute": 60}  # in seconds
 
 
 def ago(seconds: int) -> str:
