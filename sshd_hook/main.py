@@ -178,7 +178,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--name", help="this host's name at the CA")
     trust = command.add_mutually_exclusive_group()
     trust.add_argument("--ca-file", metavar="FILE", help="who may sign the CA's HTTPS certificate")
-    trust.add_argument("--ca-pin", metavar="sha256:HEX", help="the SHA-256 of that file, which is fetched")
+    trust.add_argument(
+        "--ca-pin", metavar="sha256:HEX", help="the SHA-256 of that file, which is fetched"
+    )
     command.add_argument(
         "--admin",
         metavar="USER[@HOST][:PORT]",

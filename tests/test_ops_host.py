@@ -95,7 +95,7 @@ def test_hosts_are_listed_with_what_they_obey(ca: Ca) -> None:
     assert shown == {**listed, "services": [SERVICE]}
     assert f"services      {SERVICE}\n" in ca.check("host", "show", NAME)
     with ca.engine.begin() as connection:
-        hosts.touch(connection, host.id, now() - 301)
+        hosts.touch(connection, {host.id: now() - 301})
     away = ca.run("host", "list", "--json")
     assert (away.exit_code, json.loads(away.stdout)[0]["lags"]) == (1, True)
     shown_away = f"{NAME}  AWAY: obeyed {built.version}, seen 5 minutes ago\n"
