@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ca.errors import NotAuthenticated
+from ca.identity.proofs import Proof
 from ca.keys.token import Before, TokenKey
 from ca.oauth import tokens
 from ca.store.sessions import GrantSession
@@ -127,6 +129,69 @@ def test_a_token_is_plain_base64_too() -> None:
     assert not {"-", "_"} & set(issued.split(".")[1])
 
 
+def test_what_is_issued_is_what_others_read() -> None:
+    proofs = (Proof("pwd", NOW - 50), Proof("otp", NOW - 20))
+    session = GrantSession(
+        "sid", "handle", _nobody(), "", "client", "offline_access", proofs, "device", NOW + 1
+    )
+    issued = tokens.issue_access_token(KEY, ISSUER, session, NOW)
+    header, claims = (
+        json.loads(base64.urlsafe_b64decode(f"{part}==")) for part in issued.split(".")[:2]
+    )
+    jti = claims.pop("jti")
+
+    assert header == HEADER
+    assert claims == {
+        "iss": ISSUER,
+        "aud": ISSUER,
+        "sub": CLAIMS["sub"],
+        "exp": NOW + 900,
+        "iat": NOW,
+        "client_id": "client",
+        "scope": "offline_access",
+        "sid": "sid",
+        "amr": ["mfa", "otp", "pwd"],
+        "auth_time": NOW - 50,
+        "via": "device",
+    }
+    assert str(uuid.UUID(jti)) == jti
+    assert tokens.verify_access_token(KEY, ISSUER, issued, NOW) == tokens.AccessToken(
+        sub=str(CLAIMS["sub"]),
+        sid="sid",
+        client_id="client",
+        scope="offline_access",
+        amr=frozenset({"pwd", "otp", "mfa"}),
+        auth_time=NOW - 50,
+        via="device",
+        jti=jti,
+        iat=NOW,
+        exp=NOW + 900,
+    )
+
+
+def test_a_token_of_whoever_proved_nothing() -> None:
+    session = GrantSession("sid", "handle", _nobody(), "", "client", "", (), "", NOW + 1)
+    issued = tokens.issue_access_token(KEY, ISSUER, session, NOW)
+    claims = json.loads(base64.urlsafe_b64decode(f"{issued.split('.')[1]}=="))
+    assert not {"auth_time", "via"} & set(claims)
+    read = tokens.verify_access_token(KEY, ISSUER, issued, NOW)
+    assert (read.amr, read.auth_time, read.via) == (frozenset(), None, "")
+
+
+def test_the_longest_token_that_is_read() -> None:
+    longest = [
+        token
+        for filling in range(2500, 3000)
+        if len(token := signed(claims={**CLAIMS, "x": "x" * filling})) == tokens.MAX_LENGTH
+    ]
+    assert tokens.verify_access_token(KEY, ISSUER, longest[0], NOW).jti == "j"
+
+
+def test_the_published_key() -> None:
+    published = {"kid": tokens.key_id(EVIL.public_key()), "use": "sig", "alg": "EdDSA"}
+    assert tokens.jwks(TokenKey(EVIL), NOW) == {"keys": [published | _public_members(EVIL)]}
+
+
 def _public_members(key: Ed25519PrivateKey) -> dict[str, str]:
     return {"kty": "OKP", "crv": "Ed25519", "x": segment(key.public_key().public_bytes_raw())}
 
@@ -157,6 +222,7 @@ FORGED: dict[str, Callable[[], str]] = {
     "another kid": lambda: signed({**HEADER, "kid": "../../dev/null"}),
     "crit unknown": lambda: signed({**HEADER, "crit": ["x"], "x": 1}),
     "b64 false": lambda: signed({**HEADER, "crit": ["b64"], "b64": False}),
+    "b64 alone": lambda: signed({**HEADER, "b64": True}),
     "an ID token's type": lambda: signed({**HEADER, "typ": "JWT"}),
     "JSON serialization": lambda: json.dumps(
         {"payload": segment(CLAIMS), "protected": segment(HEADER), "signature": "AA"}
@@ -169,6 +235,7 @@ FORGED: dict[str, Callable[[], str]] = {
     "iss another": lambda: signed(claims={**CLAIMS, "iss": "https://other"}),
     "expired": lambda: signed(claims={**CLAIMS, "exp": NOW}),
     "exp a text": lambda: signed(claims={**CLAIMS, "exp": "tomorrow"}),
+    "iat a text": lambda: signed(claims={**CLAIMS, "iat": "now"}),
     "exp missing": lambda: signed(claims=without(CLAIMS, "exp")),
     "sid missing": lambda: signed(claims=without(CLAIMS, "sid")),
     "jti a number": lambda: signed(claims={**CLAIMS, "jti": 1}),
@@ -184,8 +251,9 @@ FORGED: dict[str, Callable[[], str]] = {
 @pytest.mark.attack(81, 83, 85, 86, 88)
 @pytest.mark.parametrize("forged", FORGED)
 def test_a_forged_token_is_refused(forged: str) -> None:
-    with pytest.raises(NotAuthenticated):
+    with pytest.raises(NotAuthenticated) as refused:
         tokens.verify_access_token(KEY, ISSUER, FORGED[forged](), NOW)
+    assert refused.value.message == tokens.NOT_VALID  # which of them it is, nobody learns
 
 
 @pytest.mark.attack(81, 83, 85)

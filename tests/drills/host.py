@@ -8,6 +8,7 @@ the hook as often as it can (attack 60).
 from __future__ import annotations
 
 import statistics
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from tests.hosts import wait_for
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from machine.host import Host
     from tests.drills.nodes import Stage
 
 MANY = """
@@ -32,6 +34,7 @@ done
 wait
 for i in $(seq {count}); do echo $(cat $i.end) $(wc -l <$i.err) $(cat $i.out); done
 """
+TICKS = 100  # a second, in /proc/*/stat
 PATIENCE = 2.0  # seconds an administrator waits for his login, at the best
 
 
@@ -74,24 +77,35 @@ def flood(connections: int) -> Callable[[Stage, int, Callable[[int], None]], Fin
         queries: list[Step] = [("query", SERVICE, b64(host.certify("bob")), count)]
         restart_sshd(host.machine, "PerSourceMaxStartups=5")
         times: list[float] = []
+        spent, begun = -_of_children(host), time.monotonic()
         with ThreadPoolExecutor() as pool:
             asking = pool.submit(probe, host.machine, *[queries] * connections)
             while not asking.done():
                 times.append(host.admin_login())
             seen = asking.result()
+        took = time.monotonic() - begun
+        spent += _of_children(host)
         restart_sshd(host.machine)
         answers = [answer for one in seen for answer in one["answers"]]
         tell(count)
         # The best of them is free of what else the machine does; shut out, none gets in.
         missed = "" if min(times) < PATIENCE else f"the administrator waited {min(times):.1f} s"
         figures = {
-            "answered": str(answers.count("sign")),
+            "answered": f"{answers.count('sign')}, {answers.count('sign') / took:.0f} a second",
+            "processor time of sshd's children": f"{spent:.1f} s",
             "administrator's logins meanwhile": str(len(times)),
             "the longest of them": f"{max(times):.1f} s",
         }
         return Finding(answers.count("sign"), answers.count("in"), figures, missed)
 
     return run
+
+
+def _of_children(host: Host) -> float:
+    """Seconds of processor time of all that sshd started and that has ended."""
+    stat = host.machine.check("sh", "-c", "cat /proc/$(cat /run/sshd.pid)/stat")
+    fields = stat.rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / TICKS
 
 
 DRILLS = (

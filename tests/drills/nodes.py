@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent.parent
 PASSPHRASE = "a passphrase of a drill"
-START = 60  # seconds that a service may take to answer
+START = 300  # seconds that a service may take to answer, where much else runs
 KEPT = 2  # seconds; a service closes connections that are idle for 5
 
 
