@@ -11,7 +11,7 @@ from ca.store import people
 from ca.store.engine import writing
 from tests.databases import new_sqlite
 from tests.directory import ACME, SERVICE, Api, apply_text, log_in, records, version
-from tests.host_client import NAME, HostClient
+from tests.host_client import ELSEWHERE, NAME, HostClient
 from tests.operating import Ca
 from tests.web import new_services
 
@@ -109,14 +109,22 @@ def test_a_report_is_made_with_the_same_preview(
 
 
 def test_a_host_speaks_of_its_own_services_alone(
-    host: HostClient, people_in: dict[str, Api]
+    shop: Services, host: HostClient, people_in: dict[str, Api]
 ) -> None:
     weak, admin = people_in["weak"], people_in["admin"]
+    elsewhere = ELSEWHERE.replace("mallory", "carol")
+    apply_text(shop.engine, ACME + elsewhere)
 
     assert tell(host, ("zyxwvut987654-main--app", weak, 9)).status_code == 204
     assert ended(admin)[0] == 0
-    assert tell(host, (SERVICE, weak, 9), token="another's").status_code == 401
-    assert ended(admin)[0] == 0
+    apply_text(
+        shop.engine,
+        ACME
+        + elsewhere.replace("ssh2.acme", "ssh.acme", 2).replace('[hosts."ssh.acme.example"]', ""),
+    )
+    assert ended(admin)[0] == 9
+    assert tell(host, (SERVICE, weak, 5), token="another's").status_code == 401
+    assert ended(admin)[0] == 9
 
 
 @pytest.mark.parametrize(
