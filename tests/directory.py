@@ -92,7 +92,7 @@ def log_in(services: Services, username: str, *amr: str, ago: int = 0, via: str 
 
 @lru_cache(maxsize=2)
 def app_of(services: Services) -> ASGIApp:
-    """The service's application: making one takes a tenth of a second."""
+    """The service's application, one for everybody: what a worker keeps, it keeps here too."""
     return create_app(services)
 
 
