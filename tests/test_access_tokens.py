@@ -8,7 +8,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from ca.errors import NotAuthenticated
 from ca.identity.proofs import Proof
@@ -185,6 +185,29 @@ def test_the_longest_token_that_is_read() -> None:
         if len(token := signed(claims={**CLAIMS, "x": "x" * filling})) == tokens.MAX_LENGTH
     ]
     assert tokens.verify_access_token(KEY, ISSUER, longest[0], NOW).jti == "j"
+
+
+def test_the_thumbprint_of_the_rfc() -> None:
+    """RFC 8037, appendix A.3."""
+    x = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+    known = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+    assert tokens.key_id(Ed25519PublicKey.from_public_bytes(x)) == known
+
+
+@pytest.mark.parametrize(
+    ("forged", "why"),
+    [
+        ("too long", "long"),
+        ("an ID token's type", "another kind"),
+        ("b64 alone", "an extension"),
+        ("auth_time a text", "the claims"),
+        ("amr a text", "the claims"),
+    ],
+)
+def test_the_cause_says_why(forged: str, why: str) -> None:
+    with pytest.raises(NotAuthenticated) as refused:
+        tokens.verify_access_token(KEY, ISSUER, FORGED[forged](), NOW)
+    assert why in str(refused.value.__cause__)
 
 
 def test_the_published_key() -> None:
