@@ -52,6 +52,8 @@ def test_each_host_is_sent_what_concerns_it(tmp_path: Path) -> None:
             assert drill.revoke() == 0
             sent = sum(len(versions) for versions in pollers.policies.values())
             assert sent < 2 * estate.hosts, "hosts are sent what does not concern them"
+            node.stop()
     finally:
         node.stop()
     assert "put down to nobody" not in node.log()
+    assert "graceful shutdown exceeded" not in node.log(), "hosts that wait held it up"

@@ -157,7 +157,9 @@ async def get_policy(
             return await run_in_threadpool(compress, answer, accept_encoding)
         await delivery.watch.wait(host.name, state.moment, left)
         if services.stopping.is_set():
-            raise Unavailable("The CA stops, or starts again: ask again in a moment.")
+            # No error of anything: thousands of lines in the log would say that it is one.
+            said = "The CA stops, or starts again: ask again in a moment."
+            return JSONResponse({"error": Unavailable.code, "error_description": said}, 503)
 
 
 @router.post("/{host_id}/acknowledgement", status_code=204)

@@ -132,11 +132,16 @@ def work(chosen: Settings, keys: Keyring, opened: socket.socket) -> None:
             forwarded_allow_ips=list(chosen.proxies),
             timeout_graceful_shutdown=GRACE,
         )
-        server = uvicorn.Server(config)
+
+        class Server(uvicorn.Server):
+            def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+                services.stopping.set()
+                super().handle_exit(sig, frame)
+
+        server = Server(config)
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             server.should_exit = True
-            services.stopping.set()
 
         # uvicorn sends itself again what it caught, once it has stopped: it must not end us
         # before everything is closed.
