@@ -92,7 +92,8 @@ class World:
         machine.check("sh", "-c", f"umask 077; echo a passphrase of a test > {PASSPHRASE}")
         url = f"http://127.0.0.1:{PORT}"
         where = ("--issuer", url, "--listen", url.removeprefix("http://"), "--ssh-host", HOST)
-        self.operate("init", "--passphrase-file", PASSPHRASE, *where)
+        words = ("init", "--passphrase-file", PASSPHRASE, *where)
+        machine.check(*PYTHON, "-m", "tests.quick_ca", *words)
         machine.path("/root/acme.toml").write_text(EXAMPLE)
         self.operate("apply", "/root/acme.toml")
         self.serve()
