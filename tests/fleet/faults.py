@@ -138,10 +138,11 @@ FAULTS: dict[str, tuple[Callable[[Fleet, Host], None], Callable[[Fleet, Host], N
 
 def obey(fleet: Fleet, count: int) -> bool:
     """Change something `count` times; how long until it is obeyed at every host (F12)."""
+    fleet.require()  # so that the first change is one
     late, last = [], []
     for number in range(count):
         time.sleep((0.11, 0.43, 0.23, 0.61, 0.31)[number % 5])  # at any point of their rhythms
-        version, at = fleet.require(*(("mfa",) if number % 2 else ()))
+        version, at = fleet.require(*(() if number % 2 else ("mfa",)))
         waiting = list(fleet.hosts)
         took = []
         while waiting and time.monotonic() - at < PATIENCE:
