@@ -125,6 +125,18 @@ def test_roles_that_were_given_do_not_move_with_a_project_to_another_organizatio
     assert gone == {item for item in BY_API if item.kind == "access"}
 
 
+@pytest.mark.attack(154)
+def test_a_service_user_of_another_organization_is_not_taken_over(acme: Services) -> None:
+    """Its admins chose the name and have its API tokens: they would get what the file gives."""
+    named = OTHER + '[organizations.other.service_users.deploy]\nname = "Deployer"\n'
+    before = stored(acme)
+
+    with pytest.raises(InvalidFile, match="is a service user of acme"):
+        apply_text(acme.engine, ACME + named)
+
+    assert stored(acme) == before
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

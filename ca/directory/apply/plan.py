@@ -70,14 +70,14 @@ def plan(connection: Connection, document: Document, items: Items) -> Plan:
 def going(before: Directory, wanted: Directory, owned: frozenset[Item]) -> set[Item]:
     """What goes of `before`: what is owned and not wanted, and what hangs on that. Pure.
 
-    Roles that no file gave also go where the project, or the service user who has them, moves to
-    another organization: they were given in the one before.
+    Roles that no file gave also go where their project moves to another organization: they were
+    given in the one before.
     """
     gone: set[Item] = set()
     moved = {
         item
         for item, attributes in wanted.items()
-        if item.kind in ("project", "service_user")
+        if item.kind == "project"
         and item in before
         and before[item]["organization_id"] != attributes["organization_id"]
     }
@@ -139,6 +139,14 @@ def _problems(
                 "somebody has this name who proved another e-mail address, perhaps by an"
                 " invitation: if it is the same person, write theirs; if not, choose another name",
             )
+        if change.item.kind == "service_user" and change.before and change.after:
+            # Its API tokens are in the hands of those admins, who may have foreseen the name.
+            owner = change.before["organization_id"]
+            if owner != change.after["organization_id"]:
+                yield Problem(
+                    document.path_of(change.item),
+                    f"is a service user of {owner}: remove it there first, or take another name",
+                )
 
 
 def _is_somebody_else(connection: Connection, change: Change) -> bool:
