@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 class Standing:
     """How it stands with some organizations.
 
-    `unable` are the members, by organization's name and user id, who have not what a login needs
-    that meets what is held against one; `sessions` the handles, by organization, of members'
-    sessions that meet it; `connections` how many may stay open, by host, service and session.
+    `able` are the members, by organization's name and user id, who have what a login needs that
+    meets what is held against one; `unable` those who have not; `sessions` the handles, by
+    organization, of members' sessions that meet it; `connections` how many may stay open, by host,
+    service and session.
     """
 
+    able: set[tuple[str, str]] = field(default_factory=set)
     unable: dict[tuple[str, str], Member] = field(default_factory=dict)
     sessions: dict[tuple[str, str], LiveGrant] = field(default_factory=dict)
     connections: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -84,7 +86,7 @@ def lost(before: Standing, after: Standing) -> Lost:
     for (host, service, _session), count in (before.connections - after.connections).items():
         ended[host, service] += count
     return Lost(
-        {key: one for key, one in after.unable.items() if key not in before.unable},
+        {key: one for key, one in after.unable.items() if key in before.able},
         {key: one for key, one in before.sessions.items() if key not in after.sessions},
         ended,
     )
@@ -115,7 +117,9 @@ def _look_at_members(
     ids = [one.user.id for one in everybody]
     linked = members.linked_slugs(connection, ids)
     for one in everybody:
-        if not one.user.disabled and not can_meet(held, one, linked[one.user.id]):
+        if can_meet(held, one, linked[one.user.id]):
+            found.able.add((name, one.user.id))
+        elif not one.user.disabled:
             found.unable[name, one.user.id] = one
     providers = directory.providers(connection, [organization.id])[organization.id]
     requirement = read.requirement(held, providers)
