@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ca.hosts import decisions
 from ca.hosts.decisions import Told
+from ca.ops.times import moment
 from ca.store import decisions as store
 from ca.store import hosts
 from ca.store.decisions import Wanted
@@ -82,6 +84,18 @@ def test_what_is_told_twice_is_kept_once(acme: Services) -> None:
     host.report(decision(connection="", code="lost", detail="5", at=2))
 
     assert len(kept(acme)) == 6
+
+
+def test_no_host_makes_the_list_unreadable_by_its_clock(acme: Services) -> None:
+    """Python has no words for a time after the year 9999, and the operator would see nobody's."""
+    host = HostClient(acme)
+    latest = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
+
+    assert host.report(decision(at=latest + 86400)) == 400
+    assert kept(acme) == []
+
+    assert host.report(decision(at=latest)) == 204
+    assert [moment(one.at) for one in kept(acme)] == ["9999-12-31 00:00:00Z"]
 
 
 def test_a_host_tells_of_nobody_let_in_where_another_decides(acme: Services) -> None:

@@ -15,6 +15,7 @@ from ca.store.hosts import Host
 router = APIRouter(prefix="/hosts", tags=["Hosts"])
 
 MAX_AT_ONCE = 500
+YEAR_10000 = 253402300800  # seconds since the epoch: nothing from then on can be shown
 
 
 class Decision(BaseModel):
@@ -22,7 +23,7 @@ class Decision(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    at: int = Field(ge=0, lt=1 << 40)
+    at: int = Field(ge=0, lt=YEAR_10000)
     """When, by the host's clock: seconds since the epoch."""
     connection: str = Field(pattern=r"^[0-9a-f.]{0,64}$")
     """Of one host, the same for all decisions about one connection."""
