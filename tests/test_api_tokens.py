@@ -183,8 +183,9 @@ def test_made_up_tokens_are_counted_per_address_and_stopped_there(tmp_path: Path
         events = [record for record in records(own.engine) if record[0] == "api_token:guess"]
         assert events == [("api_token:guess", "amrgate", "2001:db8::ffff")]
 
-        # Also the right one is not looked at then: its answer would tell.
-        assert answers("2001:db8::2", made_up[0], token["token"]) == [stopped] * 2
+        # Who is stopped does not stop the others at the same address.
+        tried = made_up[0], token["token"], made_up[0]
+        assert answers("2001:db8::2", *tried) == [stopped, "good", stopped]
         assert answers("2001:db8:0:1::1", token["token"]) == ["good"], "another network"
         assert answers("2001:db8::1", token["token"], later=3600) == ["good"]
 

@@ -33,9 +33,9 @@ def exchange_api_token(
 ) -> Tokens:
     """A new session of the token's user, with what the token has for ever; it ends with the token.
 
-    Nobody guesses a token: who makes some up is stopped for what it costs, and to be seen. So only
-    what never was one is counted, and when it is known to be that: the good ones of a company's
-    machines, which may be many at once, do not wait for each other.
+    Nobody guesses a token: who makes some up is stopped for what each does to the database, and to
+    be seen. So only what never was one is counted, and a good one is taken also then: else one
+    machine could stop all those of everybody behind the same address.
 
     Raises:
         InvalidGrant: it is no token, or no longer one. Which, is not told.
@@ -46,8 +46,6 @@ def exchange_api_token(
         raise refused
     made_up = in_window(f"Token {network_of(address)}", now)
     with writing(server.engine) as connection:
-        if attempts.find_count(connection, made_up).failures >= MAX_MADE_UP:
-            raise TooManyAttempts("Too many API tokens that are none. Try again later.", WINDOW)
         used = store.use(connection, hash_of(token), now)
         user = find_user(connection, used.user_id) if used else None
         if used is not None and user is not None:
@@ -73,6 +71,8 @@ def exchange_api_token(
         if known is not None:  # somebody still has what was removed
             about = {"client": client_id, "api_token": known.id}
             audit.append(connection, "api_token:refuse", known.user_id, known.user_id, about)
+        elif attempts.find_count(connection, made_up).failures >= MAX_MADE_UP:
+            raise TooManyAttempts("Too many API tokens that are none. Try again later.", WINDOW)
         else:
             _count(connection, made_up, client_id, address, now)
     raise refused
