@@ -18,7 +18,7 @@ from sshd_hook import policy
 from sshd_hook.policy import ALLOWED, VIEWER, Access, Claims, lasting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sqlalchemy import Connection
 
@@ -73,10 +73,9 @@ def standing(
             stored = directory.requirement(connection, organization.id)
             asked = (supposed or {}).get(organization.id, stored)
             _look_at_members(connection, organization, asked.held, found, now)
-            for one in open_connections.of_organization(connection, organization.id):
-                if _may_stay(connection, one, supposed, now):
-                    key = one.host, one.service, one.session.handle
-                    found.connections[key] += one.connections
+            for one in _that_may_stay(connection, organization.id, supposed, now):
+                key = one.host, one.service, one.session.handle
+                found.connections[key] += one.connections
     return found
 
 
@@ -131,13 +130,27 @@ def _look_at_members(
             found.sessions[name, grant.handle] = grant
 
 
-def _may_stay(
-    connection: Connection, one: Open, supposed: Mapping[str, Requirement] | None, now: int
-) -> bool:
-    """Whether the host would leave it open. Where it comes from is known to the host alone."""
-    service = served.find(connection, [one.service]).get(one.service)
-    if service is None:
-        return False
-    asked = lasting(explain.terms(connection, service, supposed).held)
-    granted = explain.access(connection, service, one.session.user)
-    return policy.decide(asked, granted, one.session.claims, None, now).outcome == ALLOWED
+def _that_may_stay(
+    connection: Connection,
+    organization_id: str,
+    supposed: Mapping[str, Requirement] | None,
+    now: int,
+) -> Iterator[Open]:
+    """The open connections that hosts would leave open. From where one comes its host alone knows.
+
+    A host may have thousands: what is asked and who may come are looked up once for all alike.
+    """
+    every = open_connections.of_organization(connection, organization_id)
+    services = served.find(connection, (one.service for one in every))
+    asked = {
+        name: lasting(explain.terms(connection, service, supposed).held)
+        for name, service in services.items()
+    }
+    granted: dict[tuple[str, str], Access | None] = {}
+    for one in every:
+        key = one.service, one.session.user.id
+        if key not in granted:
+            granted[key] = explain.access(connection, services[one.service], one.session.user)
+        decision = policy.decide(asked[one.service], granted[key], one.session.claims, None, now)
+        if decision.outcome == ALLOWED:
+            yield one
