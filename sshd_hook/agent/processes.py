@@ -15,7 +15,10 @@ from sshd_hook import verdict
 LOGINCTL = "/usr/bin/loginctl"
 SECONDS = 5  # that loginctl may take
 GRACE = 1.0  # seconds from asking the connection's process to end until what is left is killed
-_SCOPE = re.compile(r"/session-([A-Za-z0-9]+)\.scope")
+# Nothing with an `@` before it: below user@UID.service people name slices and scopes as they like.
+_SCOPE = re.compile(
+    r"^[0-9]+:[^:]*:(?:/[^/@]+)*/user-[0-9]+\.slice/session-([A-Za-z0-9]+)\.scope$", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,15 @@ def _session(process: Process) -> str:
     """The logind session that a process is in, "" without one."""
     try:
         with open(f"/proc/{process.pid}/cgroup", encoding="ascii", errors="replace") as file:
-            found = _SCOPE.search(file.read())
+            return session_in(file.read())
     except OSError:
         return ""
+
+
+def session_in(cgroups: str) -> str:
+    """The logind session in the lines of /proc/PID/cgroup, "" without one.
+
+    It is root who ends it: it must not be another's that somebody chose by a name.
+    """
+    found = _SCOPE.search(cgroups)
     return found[1] if found else ""
