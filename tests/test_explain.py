@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import event
 
 from ca import settings
 from ca.directory import explain
@@ -158,6 +159,25 @@ def test_nobody_learns_which_services_there_are(shop: Services) -> None:
 
     assert {one.status_code for one in answers} == {404}
     assert len({one.content for one in answers}) == 1
+
+
+@pytest.mark.attack(121)
+def test_nor_by_how_long_it_takes_to_say_no(shop: Services) -> None:
+    """The database is asked the same, whether or not there is a service that is not the caller's."""
+    apply_text(shop.engine, TEXTS["required"])
+    mallory = log_in(shop, "mallory", "pwd", "otp")
+    asked: dict[str, list[str]] = {}
+    for name in SERVICE, ASKED[5]:
+        statements = asked[name] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            statements.append(statement)  # noqa: B023 -- it is removed before the next
+
+        event.listen(shop.engine, "before_cursor_execute", note)
+        assert mallory.get(f"/services/{name}/access").status_code == 404
+        event.remove(shop.engine, "before_cursor_execute", note)
+
+    assert asked[SERVICE] == asked[ASKED[5]] != []
 
 
 # --- the operator ---------------------------------------------------------------------------

@@ -25,7 +25,7 @@ def explain_access(service: str, caller: Authenticated, services: Given) -> dict
     """
     now = int(time.time())
     with reading(services.engine) as connection:
-        there = explain.find(connection, service)
+        there = explain.find_for(connection, service, caller.user)
         terms = explain.terms(connection, there) if there else explain.NOTHING
         access = explain.access(connection, there, caller.user) if there else None
     answer = explain.answer(terms, access, caller.claims, caller.address, now)

@@ -70,6 +70,17 @@ def find(connection: Connection, name: str) -> Served | None:
     return served.find(connection, [parsed.record]).get(parsed.record) if parsed else None
 
 
+def find_for(connection: Connection, name: str, user: User) -> Served | None:
+    """The same for somebody who may only know of it if they have a role in its project.
+
+    Without one it is not looked for, so that the time does not tell either.
+    """
+    parsed = parse_service(name)
+    if parsed is None or not projects.grants(connection, parsed.project, user.id):
+        return None
+    return find(connection, name)
+
+
 def terms(
     connection: Connection,
     service: Served,
