@@ -6,7 +6,8 @@ import base64
 import time
 
 from sshd_hook import accounts, freshness, paths
-from tests.agents import FILES, OTHER, once, snapshot
+from sshd_hook.agent import decisions
+from tests.agents import FILES, OTHER, once, snapshot, start_agent
 from tests.hosts import FOLDER, SERVICE, TOKEN, Host, wait_for
 
 
@@ -80,6 +81,19 @@ def test_the_agent_goes_on_while_the_ca_is_away_and_when_it_is_back(agent: Host)
 
 def test_there_is_one_agent(agent: Host) -> None:
     assert "an agent runs already" in once(agent)
+
+
+def test_the_agent_does_not_go_on_without_one_of_its_duties(joined: Host) -> None:
+    """Else connections would stay open, or decisions away, and nobody would see why."""
+    joined.machine.path(decisions.SPOOL).write_text("[" * 100_000)  # json fails as nobody foresaw
+
+    pid = start_agent(joined)
+
+    wait_for(lambda: not joined.machine.path(f"/proc/{pid}/exe").exists())
+    assert "a duty failed, so the agent ends: RecursionError" in joined.machine.path(
+        "/var/log/agent"
+    ).read_text(errors="replace")
+    joined.machine.path(decisions.SPOOL).unlink()
 
 
 def test_a_service_that_is_not_in_the_bundle_gets_no_account(joined: Host) -> None:

@@ -155,6 +155,7 @@ def main() -> None:
         host.HostError: this host is not enrolled, or another agent runs.
         poll.CAError: the address of the CA is none to be trusted.
     """
+    threading.excepthook = _end_agent
     with lock():
         make_run_folders()
         agent = Agent()
@@ -206,6 +207,12 @@ def make_run_folders() -> None:
     hook = pwd.getpwnam(paths.HOOK_USER)
     os.chown(paths.VERDICTS, hook.pw_uid, hook.pw_gid)
     os.chmod(paths.VERDICTS, 0o700)
+
+
+def _end_agent(failed: threading.ExceptHookArgs) -> None:
+    """End the whole agent, to be started anew, rather than go on without one of its duties."""
+    service.log(f"a duty failed, so the agent ends: {failed.exc_type.__name__}: {failed.exc_value}")
+    os._exit(1)
 
 
 def _sweep_for_ever() -> None:
