@@ -151,6 +151,17 @@ def test_its_whole_life_leaves_no_trace_but_the_uids_until_it_is_purged(packaged
     assert packaged.everything() == before
 
 
+def test_the_operators_own_unit_outlives_upgrades(packaged: Packaged) -> None:
+    unit = packaged.host.machine.path("/etc/systemd/system/amrgate-agent.service")
+    unit.write_text("# An enrolment from the checkout left it.\n")
+    packaged.install()
+    assert not unit.exists()
+
+    unit.write_text("# The operator has edited it.\n")
+    packaged.install()
+    assert unit.exists()
+
+
 def test_it_stays_while_something_of_it_runs_that_nobody_could_stop(packaged: Packaged) -> None:
     machine = packaged.host.machine
     packaged.install()
