@@ -7,6 +7,7 @@ come to rest at the newest policy by itself.
 
 from __future__ import annotations
 
+import argparse
 import random
 import sys
 import time
@@ -174,12 +175,18 @@ def faults(fleet: Fleet, count: int) -> bool:
     return not drill.wrong
 
 
-def main(name: str, count: int) -> int:
+DRILLS = {"obey": obey, "faults": faults}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fleet.faults")
+    parser.add_argument("name", choices=DRILLS)
+    parser.add_argument("n", type=int, nargs="?", default=1000, help="how many changes, or faults")
+    chosen = parser.parse_args()
     with Fleet() as fleet:
-        held = {"obey": obey, "faults": faults}[name](fleet, count)
+        held = DRILLS[chosen.name](fleet, chosen.n)
     return 0 if held else 1
 
 
 if __name__ == "__main__":
-    given = sys.argv[2] if len(sys.argv) > 2 else {"obey": 1000, "faults": 40}[sys.argv[1]]
-    sys.exit(main(sys.argv[1], int(given)))
+    sys.exit(main())
