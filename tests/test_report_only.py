@@ -253,6 +253,17 @@ def test_only_an_admin_with_mfa_of_the_last_minutes_makes_it_report_only(
     assert records(services.engine)[-1][0] == "requirement:change"
 
 
+def test_to_require_it_ends_the_reports_also_for_a_client_that_knows_of_none(
+    services: Services,
+) -> None:
+    apply_text(services.engine, ACME + REPORTED)
+    before = required(services)
+    bob = log_in(services, "bob", "pwd", "otp")
+
+    assert bob.post(f"{HERE}/enable").status_code == 204
+    assert required(services) == replace(before, report_only=False)
+
+
 def test_the_other_admins_are_told_that_it_is_only_reported_now(services: Services) -> None:
     text = ACME.replace('bob = "admin"', 'bob = "admin", mallory = "admin"', 1)
     apply_text(services.engine, text + REQUIRED)

@@ -24,7 +24,10 @@ MOST_AT_ONCE = 1000  # people reminded by one request
 
 
 class EnforcementTerms(BaseModel):
-    """What may be said when multi-factor logins are required; what is left out stays as it is."""
+    """What may be said when multi-factor logins are required.
+
+    Without `report_only` it is held; what else is left out stays as it is.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -81,8 +84,7 @@ def preview_enforcement(
     with reading(services.engine) as connection:
         view = gate.organization(connection, caller, organization_id, ADMIN)
         said = terms.model_dump(exclude_unset=True)
-        # The question is what it would do if it were held against people.
-        after = enforcement.enabled(view.stored, report_only=False, **said)
+        after = enforcement.enabled(view.stored, **said)
         found = enforcement.preview(connection, view, after, int(time.time()))
     return {
         "locked_out": [

@@ -37,8 +37,13 @@ class Terms(TypedDict, total=False):
 
 
 def enabled(before: Requirement, **terms: Unpack[Terms]) -> Requirement:
-    """`before`, and `mfa`. What the terms do not name stays as it is."""
-    return replace(before, amr=policy.in_order({*before.amr, "mfa"}), **terms)
+    """`before`, and `mfa`, which is held unless the terms say `report_only`.
+
+    What else they do not name stays as it is. A client that knows nothing of reports must not take
+    for held what is only reported.
+    """
+    said: Terms = {"report_only": False, **terms}
+    return replace(before, amr=policy.in_order({*before.amr, "mfa"}), **said)
 
 
 def disabled(before: Requirement) -> Requirement:

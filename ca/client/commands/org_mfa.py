@@ -68,8 +68,8 @@ def _change(me: Account, name: str, action: str, terms: dict[str, object]) -> No
         if _meets_somebody(found):
             _show_preview(found, as_json=False)
             click.confirm("Require it now?", default=True, abort=True, err=True)
-    if action == "report" or enforcement(me, name)["report_only"]:
-        terms["report_only"] = action == "report"
+    if action == "report":
+        terms["report_only"] = True
     me.call("POST", f"{here}/enable", terms)
 
 
