@@ -88,7 +88,10 @@ def revoke_user(services: Services, session: GrantSession, now: int) -> None:
     people.revoke(services.engine, session.user.username, "operator olga", now)
 
 
-def remove_user(services: Services, _session: GrantSession, _now: int) -> None:
+def remove_user(services: Services, session: GrantSession, _now: int) -> None:
+    user = session.user
+    named = f'[users.{user.username}]\nname = "{user.name}"\nemail = "{user.email}"\n'
+    apply_text(services.engine, named)  # what no file named would stay
     apply_text(services.engine, "")
 
 

@@ -43,7 +43,6 @@ class Faults:
 
     def __post_init__(self) -> None:
         self._random = random.Random(7)
-        self._asks = False
         now = int(time.time())
         times = {"valid_after": now - VALID, "valid_before": now + VALID}
         for host in self.fleet.hosts:
@@ -54,9 +53,8 @@ class Faults:
 
     def change(self) -> int:
         """Require `mfa`, or nothing, by turns."""
-        self._asks = not self._asks
-        self._newest, _at = self.fleet.require(*(("mfa",) if self._asks else ()))
-        self.required[self._newest] = self._asks
+        self._newest, _at = self.fleet.require(*(() if self.fleet.required else ("mfa",)))
+        self.required[self._newest] = bool(self.fleet.required)
         return self._newest
 
     def look(self, moved: Host | None = None) -> None:

@@ -115,6 +115,7 @@ class Fleet:
             by_address = {host.address: host.machine for host in self.hosts}
             self.wire = stack.enter_context(Wire({CA_ADDRESS: self.ca} | by_address))
             self._service = 0
+            self.required: tuple[str, ...] = ()
             self._start_ca()
             self._changer = self.ca.popen((*PYTHON, "-m", "tests.fleet.changer", "/srv/ca"))
             stack.callback(self._changer.communicate)
@@ -143,6 +144,7 @@ class Fleet:
         assert self._changer.stdout
         self._changer.stdin.write(" ".join(amr) + "\n")
         self._changer.stdin.flush()
+        self.required = amr
         version, at = self._changer.stdout.readline().split()
         return int(version), float(at)
 
