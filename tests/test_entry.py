@@ -49,8 +49,8 @@ setpriv --reuid=$uid --regid=$uid --clear-groups \\
     unshare --user --map-root-user --mount sh -c '
         mount --rbind {ROOT} {ROOT}; cd {ROOT}; mkdir -p old; pivot_root . old 2>/dev/null
         exec sleep 1000' >/dev/null 2>&1 </dev/null &
-sleep 1
-pid=$(pgrep -f -n "^sleep 1000")
+pid=$!
+until [ "$(cat /proc/$pid/comm)" = sleep ]; do kill -0 $pid; sleep 0.05; done
 mount --bind /proc/$pid/ns/user /run/ns/{SERVICE}.user
 mount --bind /proc/$pid/ns/mnt /run/ns/{SERVICE}.mnt
 """
