@@ -64,7 +64,7 @@ def _start(machine: PrivateMachine) -> None:
     machine.spawn(*serve, log="/var/log/ca.log")
     _wait_for(lambda: machine.listens(8022))
     line = machine.check(operate, "host", "token", *SETTINGS, HOST).split()
-    machine.check(*PYTHON, "-m", "sshd_hook.main", *line[1:])
+    machine.check(*PYTHON, "-m", "sshd_hook.main", *line[1:], "--admin", "none")
     machine.spawn("/usr/lib/amrgate/sshd-hook", "agent", log="/var/log/agent.log")
 
 
