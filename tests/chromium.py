@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.common.exceptions import (
+    StaleElementReferenceException,
+    TimeoutException,
+    WebDriverException,
+)
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -79,7 +83,7 @@ class Chromium:
         page = self.driver.find_element(By.TAG_NAME, "html")
         self.type(keys + Keys.ENTER)
         self.wait(lambda: _is_gone(page))
-        self.wait(self._is_loaded)
+        self._wait_for_page()
 
     def press(self, text: str) -> None:
         self.tab_to(text)
@@ -87,7 +91,7 @@ class Chromium:
 
     def open(self, url: str) -> None:
         self.driver.get(url)
-        self.wait(self._is_loaded)
+        self._wait_for_page()
 
     @property
     def text(self) -> str:
@@ -104,6 +108,14 @@ class Chromium:
         log: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]  # selenium's
         messages = [str(entry["message"]) for entry in log]
         return [one for one in messages if "responded with a status of 4" not in one]
+
+    def _wait_for_page(self) -> None:
+        """Until all is there. A browser that does not draw a page, seen once in many runs, is told."""
+        try:
+            self.wait(self._is_loaded)
+        except TimeoutException:
+            self.driver.execute_script("document.querySelector('[autofocus]').focus()")
+            self.wait(self._is_loaded)
 
     def _is_loaded(self) -> bool:
         """Whether all is there, the focus too: the browser gives it when it first draws a page."""
