@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import (
-    StaleElementReferenceException,
-    TimeoutException,
-    WebDriverException,
-)
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -38,9 +34,6 @@ OPTIONS = (
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--disable-background-networking",
-    # It is never in the background: there a page is not drawn, and gets no focus.
-    "--disable-backgrounding-occluded-windows",
-    "--disable-renderer-backgrounding",
     "--disable-component-update",
     "--no-first-run",
 )
@@ -83,7 +76,7 @@ class Chromium:
         page = self.driver.find_element(By.TAG_NAME, "html")
         self.type(keys + Keys.ENTER)
         self.wait(lambda: _is_gone(page))
-        self._wait_for_page()
+        self.wait(self._is_loaded)
 
     def press(self, text: str) -> None:
         self.tab_to(text)
@@ -91,7 +84,7 @@ class Chromium:
 
     def open(self, url: str) -> None:
         self.driver.get(url)
-        self._wait_for_page()
+        self.wait(self._is_loaded)
 
     @property
     def text(self) -> str:
@@ -108,14 +101,6 @@ class Chromium:
         log: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]  # selenium's
         messages = [str(entry["message"]) for entry in log]
         return [one for one in messages if "responded with a status of 4" not in one]
-
-    def _wait_for_page(self) -> None:
-        """Until all is there. A browser that does not draw a page, seen once in many runs, is told."""
-        try:
-            self.wait(self._is_loaded)
-        except TimeoutException:
-            self.driver.execute_script("document.querySelector('[autofocus]').focus()")
-            self.wait(self._is_loaded)
 
     def _is_loaded(self) -> bool:
         """Whether all is there, the focus too: the browser gives it when it first draws a page."""
@@ -152,7 +137,6 @@ def _started(preferences: dict[str, int]) -> Iterator[webdriver.Chrome]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
     driver.set_page_load_timeout(PATIENCE)
-    driver.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})
     yield driver
     driver.quit()
 

@@ -40,7 +40,8 @@ for (const form of document.querySelectorAll("form[data-webauthn]")) {
   const button = form.querySelector("button");
   const problem = form.querySelector("[role=alert]");
   form.hidden = false;
-  if ("first" in button.dataset) button.focus();
+  // Not by autofocus: a browser that draws the page before this finds it hidden, and drops that.
+  form.querySelector("[data-first]")?.focus();
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (button.disabled) return;
