@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-from sshd_hook import service, verdict
-from sshd_hook.agent import apply, connections, poll, processes
+from sshd_hook import verdict
+from sshd_hook.agent import apply, connections, duty, poll, processes
 from sshd_hook.names import parse_service
 
 TYPE_CHECKING = False
@@ -49,17 +49,13 @@ class Teller:
         self._next = 0.0  # not before this monotonic time
 
     def run(self) -> None:
-        """Do so until this process is ended."""
-        said = ""
-        while True:
-            time.sleep(LOOK_EVERY)
-            try:
-                self.round(time.monotonic())
-                said = ""
-            except FAILURES as error:
-                if str(error) != said:  # said once, not every few seconds
-                    service.log(f"the CA is not told which connections are open: {error}")
-                said = str(error)
+        """Do so for ever."""
+        duty.repeat(
+            lambda: time.sleep(LOOK_EVERY),
+            lambda: self.round(time.monotonic()),
+            FAILURES,
+            "the CA is not told which connections are open",
+        )
 
     def round(self, now: float) -> None:
         """Look once, and say it if there is something to say and it is time.

@@ -19,6 +19,7 @@ from sshd_hook.agent import (
     clock,
     connections,
     decisions,
+    duty,
     host,
     host_certificates,
     keygen,
@@ -117,16 +118,7 @@ class Agent:
         return courier.run, renewal, census.Teller(self._host, self._ca).run, self._look_at_clock
 
     def _look_at_clock(self) -> None:
-        said = ""
-        while True:
-            time.sleep(LOOK_EVERY)
-            try:
-                self.look_at_clock()
-                said = ""
-            except OSError as error:
-                if str(error) != said:  # said once, not every few seconds
-                    service.log(f"the clock: {error}")
-                said = str(error)
+        duty.repeat(lambda: time.sleep(LOOK_EVERY), self.look_at_clock, (OSError,), "the clock")
 
     def look_at_clock(self) -> None:
         """See whether it is right; if it is behind, nothing that the CA said holds meanwhile.
@@ -224,14 +216,14 @@ def _sweep_for_ever() -> None:
 
 def _end_for_ever(changed: threading.Event) -> None:
     """End what is refused by now, after each change and every few seconds."""
-    last = ""
-    while True:
+
+    def wait() -> None:
         changed.wait(LOOK_EVERY)
         changed.clear()
-        try:
-            connections.end_refused(int(time.time()))
-            last = ""
-        except (*FAILURES, ValueError, verdict.VerdictError) as error:
-            if str(error) != last:  # said once, not every few seconds
-                service.log(f"open connections cannot be looked at: {error}")
-            last = str(error)
+
+    duty.repeat(
+        wait,
+        lambda: connections.end_refused(int(time.time())),
+        (*FAILURES, ValueError, verdict.VerdictError),
+        "open connections cannot be looked at",
+    )

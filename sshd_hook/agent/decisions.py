@@ -13,7 +13,7 @@ import stat
 import time
 
 from sshd_hook import atomic, paths, service, verdict
-from sshd_hook.agent import poll
+from sshd_hook.agent import duty, poll
 from sshd_hook.log import DECISIONS, LOST, MAX_DECISIONS
 
 TYPE_CHECKING = False
@@ -53,17 +53,13 @@ class Courier:
             self._boot = file.read(8)
 
     def run(self) -> None:
-        """Do so until this process is ended."""
-        said = ""
-        while True:
-            time.sleep(EVERY)
-            try:
-                self.round(time.monotonic())
-                said = ""
-            except (OSError, ValueError, poll.CAError, verdict.VerdictError) as error:
-                if str(error) != said:  # said once, not every few seconds
-                    service.log(f"decisions stay here for now: {error}")
-                said = str(error)
+        """Do so for ever."""
+        duty.repeat(
+            lambda: time.sleep(EVERY),
+            lambda: self.round(time.monotonic()),
+            (OSError, ValueError, poll.CAError, verdict.VerdictError),
+            "decisions stay here for now",
+        )
 
     def round(self, now: float) -> None:
         """Take what the hook left, and send it, or keep it where the CA was away just now.
