@@ -17,7 +17,6 @@ from sshd_hook.certificate import (
     MAX_BLOB,
     Certificate,
     check_fields,
-    claims_of,
     display_name,
     fingerprint,
     is_valid_at,
@@ -49,6 +48,7 @@ from sshd_hook.policy import (
     NO_ACCESS,
     NO_ROLE,
     Access,
+    Claims,
     Decision,
     Requirement,
     decide,
@@ -99,15 +99,21 @@ class Policy:
 
 
 class Question:
-    """What sshd asked, checked: the name of a service, its account, and the certificate."""
+    """What sshd asked, checked: the name of a service, its account, and the certificate.
 
-    __slots__ = ("certificate", "name", "record", "uid")
+    `claims` are what the certificate says about the login.
+    """
 
-    def __init__(self, name: str, record: str, uid: str, certificate: Certificate) -> None:
+    __slots__ = ("certificate", "claims", "name", "record", "uid")
+
+    def __init__(
+        self, name: str, record: str, uid: str, certificate: Certificate, claims: Claims
+    ) -> None:
         self.name = name
         self.record = record
         self.uid = uid
         self.certificate = certificate
+        self.claims = claims
 
 
 class Answer:
@@ -164,10 +170,10 @@ def read_question(arguments: "list[str]", now: int) -> Question:
             raise DeniedError("disagreement", "sshd reads something else in this certificate")
         if not is_valid_at(certificate, now):
             raise DeniedError("not_valid_now", "the certificate is expired or not valid yet")
-        check_fields(certificate)
+        claims = check_fields(certificate)
     except WireError as error:
         raise DeniedError("bad_certificate", str(error)) from error
-    return Question(login, name.record, uid, certificate)
+    return Question(login, name.record, uid, certificate, claims)
 
 
 def _tokens(certificate: Certificate) -> "tuple[str, str, str, str]":
@@ -190,7 +196,7 @@ def _decide(question: Question, policy: Policy, now: int) -> Answer:
     found = bundle.role(record.access_list if record else 0, certificate.key_id)
     role, exempt = found or (NO_ROLE, False)
     access = Access(role, CONTRIBUTOR, exempt=exempt) if record else None
-    claims = claims_of(certificate)
+    claims = question.claims
     decision = decide(record.requirement if record else Requirement(), access, claims, None, now)
     # Whoever has no access must not learn by an organization's own limit that it has a service.
     known = record and decision.outcome != NO_ACCESS
@@ -226,7 +232,7 @@ def _admission(question: Question, options: str, missing: "tuple[str, ...]" = ()
         key=fingerprint(certificate.public_key),
         authority=fingerprint(certificate.signature_key),
         session=session_handle(certificate),
-        claims=claims_of(certificate),
+        claims=question.claims,
     )
     line = f"{options} {certificate.key_id}\n"
     note = verdict.render(connection)
