@@ -6,7 +6,7 @@ were told of it: tests/test_explain.py asks both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ca.directory import read
@@ -90,10 +90,7 @@ def terms(
     stored = hosts.requirements_of(connection, service.subjects)
     required = {**stored, **(supposed or {})}
     parts = {
-        words: replace(
-            required[subject],
-            report_only=required[subject].report_only or service.host_reports,
-        )
+        words: required[subject].on_host(reports=service.host_reports)
         for subject, words in service.subjects.items()
         if subject in required
     }

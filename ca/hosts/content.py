@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ca.directory import read
@@ -67,8 +66,7 @@ class _Requirements:
         subjects = {subject for alike in services for subject in alike.subjects}
         required = hosts.requirements_of(connection, subjects)
         self._required = {
-            subject: replace(part, report_only=part.report_only or all_reported)
-            for subject, part in required.items()
+            subject: part.on_host(reports=all_reported) for subject, part in required.items()
         }
         organizations = {alike.organization for alike in services}
         self._providers = directory.providers(connection, organizations)

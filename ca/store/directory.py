@@ -6,7 +6,7 @@ versions are in the order of commits, and each is all of one moment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
@@ -64,6 +64,10 @@ class Requirement:
     def held(self) -> Requirement:
         """What of it is held against a login."""
         return Requirement(networks=self.networks) if self.report_only else self
+
+    def on_host(self, *, reports: bool) -> Requirement:
+        """As it is on a host, which may only report whatever is asked for (`reports`)."""
+        return replace(self, report_only=self.report_only or reports)
 
     def attributes(self) -> Attributes:
         """As an item of the directory has it."""
