@@ -45,14 +45,18 @@ mkdir -p /run/ns
 mount --bind /run/ns /run/ns
 mount --make-private /run/ns
 touch /run/ns/{SERVICE}.user /run/ns/{SERVICE}.mnt
-setpriv --reuid=$uid --regid=$uid --clear-groups \\
-    unshare --user --map-root-user --mount sh -c '
-        mount --rbind {ROOT} {ROOT}; cd {ROOT}; mkdir -p old; pivot_root . old 2>/dev/null
-        exec sleep 1000' >/dev/null 2>&1 </dev/null &
-pid=$!
-until [ "$(cat /proc/$pid/comm)" = sleep ]; do kill -0 $pid; sleep 0.05; done
+# Linux binds only mount namespaces with a higher number than its own, and some versions number
+# them by processor: the one on which this machine was made will do.
+for processor in $(seq 0 $(($(nproc) - 1))); do
+    taskset -c $processor setpriv --reuid=$uid --regid=$uid --clear-groups \\
+        unshare --user --map-root-user --mount sh -c '
+            mount --rbind {ROOT} {ROOT}; cd {ROOT}; mkdir -p old; pivot_root . old 2>/dev/null
+            exec sleep 1000' >/dev/null 2>&1 </dev/null &
+    pid=$!
+    until [ "$(cat /proc/$pid/comm)" = sleep ]; do kill -0 $pid; sleep 0.05; done
+    mount --bind /proc/$pid/ns/mnt /run/ns/{SERVICE}.mnt && break
+done
 mount --bind /proc/$pid/ns/user /run/ns/{SERVICE}.user
-mount --bind /proc/$pid/ns/mnt /run/ns/{SERVICE}.mnt
 """
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TRIES = 4  # at each name: the sixth would be slowed down, whoever's it is
 MOST = 0.002  # seconds between the means
 SIGNIFICANT = 0.05
+FEWEST = 200  # names of each kind: of fewer, one time in twenty looks like a difference
 ALERT = re.compile(r'role="alert" id="error">([^<]+)<')
 
 
@@ -50,7 +51,7 @@ def known_or_not(stage: Stage, count: int, tell: Callable[[int], None]) -> Findi
         "of": f"{statistics.mean(took[True]) * 1000:.0f} ms",
         "p": f"{chance:.2f}",
     }
-    told = difference >= MOST and chance <= SIGNIFICANT
+    told = count >= FEWEST and difference >= MOST and chance <= SIGNIFICANT
     missed = "the time tells who has an account" if told else ""
     return Finding(2 * count, 2 * count - usual, figures, missed)
 
