@@ -33,6 +33,7 @@ pytest_plugins = [
     "tests.host_client",
     "tests.operating",
     "tests.answers",
+    "tests.security_keys",
 ]
 
 # A file's tests run in one worker, so that what they share is made once. These take longest, and

@@ -22,7 +22,7 @@ from ca.store.tables import users
 from tests.databases import new_sqlite
 from tests.directory import ACME, apply_text
 from tests.providers import OpenIDProvider, link, register
-from tests.test_webauthn import Desk, acting, authenticator
+from tests.security_keys import Desk, acting, authenticator
 from tests.web import PASSWORD, Person, add_person, new_services
 
 if TYPE_CHECKING:
