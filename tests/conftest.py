@@ -34,6 +34,7 @@ pytest_plugins = [
     "tests.operating",
     "tests.answers",
     "tests.security_keys",
+    "tests.providers",
 ]
 
 # A file's tests run in one worker, so that what they share is made once. These take longest, and

@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
+import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
@@ -24,12 +25,18 @@ from ca.store import sso as store
 from ca.store.directory import find_organization
 from ca.store.engine import writing
 from ca.store.sso import Identity, Provider
+from tests.databases import new_sqlite
+from tests.directory import ACME, apply_text
+from tests.oauth import claims_of
+from tests.web import Browser, Client, Person, add_person, code_of, new_services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from httpx2 import Response
 
     from ca.services import Services
-    from tests.web import Person
 
 NETWORKS = ("127.0.0.0/8",)
 SECRET = "the secret that acme's provider gave us"
@@ -241,3 +248,46 @@ def link(services: Services, person: Person, provider: OpenIDProvider, slug: str
     )
     with writing(services.engine) as connection:
         assert store.add_identity(connection, identity)
+
+
+@pytest.fixture
+def sso_acme(tmp_path: Path) -> Iterator[Services]:
+    """A CA with acme's directory, which reaches the providers of this machine."""
+    with new_services(new_sqlite(tmp_path), tmp_path) as services:
+        apply_text(services.engine, ACME)
+        yield reaching(services)
+
+
+@pytest.fixture
+def provider() -> Iterator[OpenIDProvider]:
+    with a_provider() as one:
+        yield one
+
+
+@pytest.fixture
+def dora(sso_acme: Services, provider: OpenIDProvider) -> Person:
+    """Somebody with a password, whose account at acme's provider is linked."""
+    register(sso_acme, provider)
+    person = add_person(sso_acme, "dora")
+    link(sso_acme, person, provider)
+    return person
+
+
+def go(browser: Browser, page: Response) -> str:
+    """Follow the page's link to the provider: its URL."""
+    href = page.text.split('class="button" href="')[1].split('"')[0].replace("&amp;", "&")
+    sent = browser.http.get(href)
+    assert sent.status_code == 303, sent.text
+    return str(sent.headers["location"])
+
+
+def sign_on(browser: Browser, provider: OpenIDProvider, page: Response) -> Response:
+    """From the page that leads to the provider, over it, to the page after."""
+    return browser.get(provider.authorize(go(browser, page)))
+
+
+def tokens(client: Client, browser: Browser, page: Response) -> dict[str, Any]:
+    """The access token's claims of a login whose consent is asked for."""
+    answer = client.exchange(code_of(browser.submit(page, decision="allow")))
+    assert answer.status_code == 200, answer.text
+    return claims_of(answer.json()["access_token"])

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ca.store.people import User
     from tests.web import Person
 
-
 SITE = Site("http://localhost:8080", "localhost")
 BROWSER = webauthn.for_login("a browser")
 

@@ -20,8 +20,16 @@ from ca.store.engine import reading, writing
 from sshd_hook.policy import ALLOWED, CONTRIBUTOR, MORE_AUTHENTICATION, Access, Claims, decide
 from tests.databases import new_sqlite
 from tests.directory import ACME, SERVICE, apply_text, log_in, records
-from tests.providers import SECRET, OpenIDProvider, a_provider, link, reaching, register
-from tests.test_sso import sign_on, tokens
+from tests.providers import (
+    SECRET,
+    OpenIDProvider,
+    a_provider,
+    link,
+    reaching,
+    register,
+    sign_on,
+    tokens,
+)
 from tests.web import Browser, Client, Person, add_person, new_services, password_hash
 
 if TYPE_CHECKING:
@@ -48,12 +56,6 @@ def acme(tmp_path: Path) -> Iterator[Services]:
     with new_services(new_sqlite(tmp_path), tmp_path) as services:
         apply_text(services.engine, ACME + EVIL)
         yield reaching(services)
-
-
-@pytest.fixture
-def provider() -> Iterator[OpenIDProvider]:
-    with a_provider() as one:
-        yield one
 
 
 def test_a_provider_from_its_making_to_its_end(acme: Services) -> None:
