@@ -35,6 +35,7 @@ pytest_plugins = [
     "tests.answers",
     "tests.security_keys",
     "tests.providers",
+    "tests.api_tokens",
 ]
 
 # A file's tests run in one worker, so that what they share is made once. These take longest, and

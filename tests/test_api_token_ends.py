@@ -22,8 +22,8 @@ from ca.store import webauthn as keys
 from ca.store.engine import reading, writing
 from ca.store.revocations import Cause
 from ca.store.webauthn import Key
+from tests.api_tokens import access_token, exchange, is_good, made, tokens_path
 from tests.directory import log_in, records
-from tests.test_api_tokens import access_token, exchange, is_good, made, tokens_path
 from tests.web import Client, Person, add_person
 
 if TYPE_CHECKING:

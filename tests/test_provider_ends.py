@@ -15,9 +15,9 @@ from ca.store import sessions, sso, tables
 from ca.store.engine import reading, writing
 from ca.store.sessions import BrowserSession, is_live_browser_session
 from ca.store.sso import Identity
+from tests.api_tokens import access_token, exchange, is_good, made
 from tests.directory import ACME, Api, apply_text, log_in, records
 from tests.issuing import new_key
-from tests.test_api_tokens import access_token, exchange, is_good, made
 
 if TYPE_CHECKING:
     from collections.abc import Callable

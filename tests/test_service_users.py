@@ -22,11 +22,11 @@ from ca.store.engine import reading, writing
 from sshd_hook.certificate import AMR, AUTH_TIME, parse
 from sshd_hook.policy import CONTRIBUTOR
 from sshd_hook.wire import unb64
+from tests.api_tokens import access_token, exchange, http_of, is_good
 from tests.databases import new_sqlite
 from tests.directory import ACME, apply_text, log_in, records, version
 from tests.host_client import GLOBEX, public_key
 from tests.oauth import claims_of
-from tests.test_api_tokens import access_token, exchange, http_of, is_good
 from tests.web import (
     PASSWORD,
     Browser,

@@ -9,8 +9,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from ca.identity import api_tokens
+from tests.api_tokens import exchange, is_good
 from tests.chromium import check_page
-from tests.test_api_tokens import exchange, is_good
 from tests.web import PASSWORD, Browser, add_person, pass_time
 
 if TYPE_CHECKING:
