@@ -18,6 +18,7 @@ from ca.hosts import bundle_writer
 from sshd_hook import freshness, paths, verdict
 from sshd_hook.install import install_below
 from sshd_hook.log import DECISIONS, LOST
+from tests.interpreters import FOUND
 from tests.questions import SHARED_UID, content, statement
 
 if TYPE_CHECKING:
@@ -207,9 +208,19 @@ def _hook_hosts() -> Iterator[dict[str, HookHost]]:
 @pytest.fixture
 def hook_host(_hook_hosts: dict[str, HookHost], hook_python: str) -> HookHost:
     """A host with a policy and without verdicts, under each Python in turn."""
-    if hook_python not in _hook_hosts:
-        _hook_hosts[hook_python] = HookHost(hook_python)
-    host = _hook_hosts[hook_python]
+    return _as_new(_hook_hosts, hook_python)
+
+
+@pytest.fixture
+def every_hook_host(_hook_hosts: dict[str, HookHost]) -> list[HookHost]:
+    """Such a host for each Python, for what takes seconds: all of them can be waited for at once."""
+    return [_as_new(_hook_hosts, python.path) for python in FOUND]
+
+
+def _as_new(hosts: dict[str, HookHost], python: str) -> HookHost:
+    if python not in hosts:
+        hosts[python] = HookHost(python)
+    host = hosts[python]
     for note in host.path(paths.VERDICTS).iterdir():
         note.unlink()
     host.set_policy()

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from sshd_hook.accounts import Accounts
 from sshd_hook.agent import supervise
 from sshd_hook.userdb import Book
 from tests.hosts import wait_for
+from tests.interpreters import FOUND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -228,14 +230,14 @@ def test_without_a_map_nobody_is_found(tmp_path: Path) -> None:
 # --- the process ----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def server(hook_python: str, map_file: Path) -> Iterator[Path]:
+@contextlib.contextmanager
+def serving(python: str, map_file: Path) -> Iterator[Path]:
     """A user database in a process of its own; the path of its socket, which all may use."""
     folder = Path(tempfile.mkdtemp(prefix="test-userdb-"))
     folder.chmod(0o755)
     path = folder / "socket"
     root = str(Path(__file__).parent.parent)
-    process = subprocess.Popen([hook_python, "-IS", "-c", SERVE, root, path, map_file])
+    process = subprocess.Popen([python, "-IS", "-c", SERVE, root, path, map_file])
     os.setpriority(os.PRIO_PROCESS, process.pid, supervise.PRIORITY)
     wait_for(lambda: path.exists() and process.poll() is None)
     yield path
@@ -243,6 +245,12 @@ def server(hook_python: str, map_file: Path) -> Iterator[Path]:
     process.kill()
     process.wait()
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def server(hook_python: str, map_file: Path) -> Iterator[Path]:
+    with serving(hook_python, map_file) as path:
+        yield path
 
 
 def dial(path: Path) -> socket.socket:
@@ -309,7 +317,16 @@ def test_idle_clients_however_many_hold_nobody_up(server: Path) -> None:
     assert is_well(server)
 
 
-def test_a_client_that_never_finishes_a_question_is_dropped(server: Path) -> None:
+def test_a_client_that_never_finishes_a_question_is_dropped(map_file: Path) -> None:
+    """Under every Python at once: all of them are waited for."""
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(FOUND)) as pool:
+        servers = [stack.enter_context(serving(python.path, map_file)) for python in FOUND]
+        for seconds in pool.map(dawdle, servers):
+            assert userdb.MAX_IDLE <= seconds < userdb.MAX_IDLE + 2
+
+
+def dawdle(server: Path) -> float:
+    """Send a blank now and then; how long until the connection was ended, or a while longer."""
     begin = time.monotonic()
     with dial(server) as connection:
         connection.settimeout(0.2)
@@ -322,8 +339,7 @@ def test_a_client_that_never_finishes_a_question_is_dropped(server: Path) -> Non
                 continue
             except ConnectionError:
                 break
-
-    assert userdb.MAX_IDLE <= time.monotonic() - begin < userdb.MAX_IDLE + 2
+    return time.monotonic() - begin
 
 
 def test_a_client_that_asks_and_never_reads_is_dropped(server: Path) -> None:
