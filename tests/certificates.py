@@ -12,6 +12,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -29,10 +30,13 @@ from sshd_hook.certificate import (
     VIA,
     Certificate,
     certificate_type,
+    check_fields,
+    is_valid_at,
     option,
+    parse,
     to_be_signed,
 )
-from sshd_hook.wire import Reader, mpint, string
+from sshd_hook.wire import Reader, WireError, mpint, string
 
 if TYPE_CHECKING:
     import random
@@ -258,3 +262,21 @@ def drawn_certificate(
         ),
         signature_key=(ca or authority()).public_key,
     )
+
+
+def accept(blob: bytes) -> Certificate:
+    """All that the hook asks of a certificate before it decides."""
+    certificate, signed, _signature = parse(blob)
+    assert to_be_signed(certificate) == signed, "what is read must be what was written"
+    check_fields(certificate)
+    assert is_valid_at(certificate, NOW)
+    return certificate
+
+
+def certify(**changes: object) -> bytes:
+    return authority().certify(user_certificate(**changes))
+
+
+def refuse(fault: str, **changes: object) -> None:
+    with pytest.raises(WireError, match=fault):
+        accept(certify(**changes))

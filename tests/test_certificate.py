@@ -8,24 +8,16 @@ from __future__ import annotations
 
 import resource
 import subprocess
-import sys
 import tracemalloc
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sshd_hook.certificate import (
-    AMR,
-    AUTH_TIME,
-    HAS_MFA,
     HOST,
     KEY_TYPES,
     MAX_BLOB,
-    NAME,
-    SESSION,
-    VIA,
     Certificate,
     certificate_type,
     check_fields,
@@ -33,48 +25,26 @@ from sshd_hook.certificate import (
     claims_of,
     display_name,
     fingerprint,
-    is_amr_value,
     is_valid_at,
-    option,
     parse,
     parse_to_be_signed,
     session_handle,
     to_be_signed,
-    unwrap,
 )
-from sshd_hook.wire import Reader, WireError, mpint, string, u32, unb64
+from sshd_hook.wire import WireError, string, unb64
 from tests.certificates import (
     ALICE,
     HANDLE,
     NOW,
+    accept,
     authority,
+    certify,
     extensions,
-    keygen,
     line,
+    refuse,
     subject_key,
     user_certificate,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-def accept(blob: bytes) -> Certificate:
-    """All that the hook asks of a certificate before it decides."""
-    certificate, signed, _signature = parse(blob)
-    assert to_be_signed(certificate) == signed, "what is read must be what was written"
-    check_fields(certificate)
-    assert is_valid_at(certificate, NOW)
-    return certificate
-
-
-def certify(**changes: object) -> bytes:
-    return authority().certify(user_certificate(**changes))
-
-
-def refuse(fault: str, **changes: object) -> None:
-    with pytest.raises(WireError, match=fault):
-        accept(certify(**changes))
 
 
 def fields_of(certificate: Certificate) -> dict[str, object]:
@@ -172,172 +142,6 @@ def test_there_is_exactly_one_principal(count: int) -> None:
     refuse("principal", principals=())
 
 
-@pytest.mark.attack(17)
-@pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param(b"mfa,pwd", id="bare"),
-        pytest.param(b"", id="empty"),
-        pytest.param(option("pwd") + b"\0", id="a byte after it"),
-        pytest.param(option("pwd") + option("pwd"), id="twice in one"),
-        pytest.param(option("pwd")[:-1], id="cut short"),
-        pytest.param(u32(2**32 - 1) + b"pwd", id="a length that lies"),
-        pytest.param(string(b"pwd,\xff"), id="not UTF-8"),
-        pytest.param(string(string(b"pwd")), id="wrapped twice"),
-    ],
-)
-@pytest.mark.parametrize("name", [AMR, AUTH_TIME, SESSION, VIA, NAME])
-def test_a_value_is_one_string_in_a_string(name: str, data: bytes) -> None:
-    bare = dict(extensions(amr=None, auth_time=None))
-    with pytest.raises(WireError):
-        accept(certify(extensions=tuple(sorted({**bare, name: data}.items()))))
-
-
-@pytest.mark.attack(17)
-@pytest.mark.parametrize("name", [AMR, AUTH_TIME, SESSION, VIA])
-def test_a_value_says_something(name: str) -> None:
-    bare = dict(extensions(amr=None, auth_time=None))
-    with pytest.raises(WireError):
-        accept(certify(extensions=tuple(sorted({**bare, name: option("")}.items()))))
-
-
-@pytest.mark.attack(18)
-@pytest.mark.parametrize(
-    "amr",
-    [
-        *("MFA", " mfa", "mfa ", "mfa,", ",mfa", "mfa\0", "mfa\n", "mfa,,pwd", "mfa, pwd"),
-        *("pwd,pwd", "pwd,mfa,otp", "pwd,otp", "mfa;pwd", "fido", "sms", "mfa,pwdx", "xpwd"),
-        *("sso:", "sso:Acme", "sso:acme:", "sso:acme:pwd", "sso:acme:mfa:mfa", "sso::mfa"),
-        *("sso:" + "a" * 33, "sso:a_b", "sso:ä", "sso", "sso:a b", "mfa:sso:acme", "SSO:acme"),
-        ",".join(sorted(f"sso:p{n:02}" for n in range(65))),
-    ],
-)
-def test_amr_has_one_canonical_form(amr: str) -> None:
-    flags = {HAS_MFA: b""} if "mfa" in amr else {}
-    with pytest.raises(WireError, match=r"amr|NUL"):
-        accept(certify(extensions=extensions(amr=amr, more=flags)))
-
-
-@pytest.mark.parametrize(
-    "amr",
-    [
-        *("pwd", "mfa,otp,pwd", "hwk,mfa", "swk", "mfa,pwd,recovery", "sso:acme", "otp,sso:a"),
-        *("sso:acme,sso:acme:mfa", "sso:-", "sso:mfa", "sso:mfa:mfa", "sso:" + "0" * 32 + ":mfa"),
-        ",".join(sorted(f"sso:p{n:02}" for n in range(64))),
-    ],
-)
-def test_good_amr_is_read(amr: str) -> None:
-    read = accept(certify(extensions=extensions(amr=amr)))
-    assert claims_of(read).amr == set(amr.split(","))
-    assert all(is_amr_value(value) for value in amr.split(","))
-
-
-def test_a_service_user_has_no_amr() -> None:
-    claims = claims_of(accept(certify(extensions=extensions(amr=None))))
-    assert claims.amr == frozenset()
-    assert claims.auth_time == NOW - 600
-
-
-@pytest.mark.attack(19, 21)
-@pytest.mark.parametrize(
-    "options",
-    [
-        pytest.param(((AMR, option("mfa,otp,pwd")),), id="amr"),
-        pytest.param((("force-command", option("id")),), id="a command"),
-        pytest.param((("force-command", option("a")), ("force-command", option("b"))), id="two"),
-        pytest.param((("source-address", option("10.0.0.0/8")),), id="networks"),
-        pytest.param((("source-address", option("10.0.0.0/33")),), id="bad networks"),
-        pytest.param((("source-address", option("::")), ("source-address", option("::"))), id="22"),
-        pytest.param((("verify-required", b""),), id="verify-required"),
-        pytest.param((("", b""),), id="no name"),
-    ],
-)
-def test_there_are_no_critical_options(options: tuple[tuple[str, bytes], ...]) -> None:
-    refuse("critical option|sorted", critical_options=options)
-    without_amr = certify(critical_options=options[:1], extensions=extensions(amr=None))
-    certificate, _, _ = parse(without_amr)
-    assert claims_of(certificate).amr == frozenset(), "an option is no claim"
-
-
-@pytest.mark.attack(77)
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("no-touch-required", "permit-user-rc", "permit-X11-Forwarding", "amr@amrgate.example"),
-        *("amr", "zzz@example.com", "permit-pty ", "Permit-pty", "permit-pty@amrgate", "ä"),
-    ],
-)
-def test_an_extension_that_is_not_ours_is_refused(name: str) -> None:
-    extra = tuple(sorted({**dict(extensions()), name: b""}.items()))
-    refuse("another extension", extensions=extra)
-
-
-def test_extensions_are_sorted_and_unique() -> None:
-    good = extensions()
-    for place in range(len(good) - 1):
-        swapped = (*good[:place], good[place + 1], good[place], *good[place + 2 :])
-        refuse("sorted and unique", extensions=swapped)
-        refuse("sorted and unique", extensions=(*good[: place + 1], *good[place:]))
-    # sshd lets the last of two count, another reader the first.
-    refuse("sorted and unique", extensions=((AMR, option("pwd")), *good))
-    refuse("sorted and unique", extensions=(good[0], (AMR, option("pwd")), *good[1:]))
-
-
-@pytest.mark.parametrize("flag", [HAS_MFA, "permit-pty", "permit-X11-forwarding"])
-@pytest.mark.parametrize("data", [b"\0", option(""), option("yes")])
-def test_a_flag_has_no_value(flag: str, data: bytes) -> None:
-    refuse("a value where none", extensions=tuple({**dict(extensions()), flag: data}.items()))
-
-
-def test_has_mfa_and_amr_agree() -> None:
-    refuse("contradict", extensions=extensions(amr="pwd", more={HAS_MFA: b""}))
-    refuse("contradict", extensions=extensions(amr=None, more={HAS_MFA: b""}))
-    refuse("contradict", extensions=tuple(e for e in extensions() if e[0] != HAS_MFA))
-    mapped = extensions(amr="sso:acme,sso:acme:mfa", more={HAS_MFA: b""})
-    refuse("contradict", extensions=mapped)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "-1", "+1", "01", "1e9", "1.0", " 1", "1 ", "١٢", "0x1", "1" * 13, "1_0", "now"]
-)
-def test_the_time_of_a_login_is_a_plain_number(text: str) -> None:
-    refuse("auth-time", extensions=extensions(auth_time=text))
-
-
-def test_the_time_of_a_login_may_be_missing_and_then_is_not_known() -> None:
-    assert claims_of(accept(certify(extensions=extensions(auth_time=None)))).auth_time is None
-    for text in ("0", "1", "9" * 12):
-        assert claims_of(accept(certify(extensions=extensions(auth_time=text)))).auth_time == int(
-            text
-        )
-
-
-@pytest.mark.parametrize("via", ["", "Device", "browser", "device\n", "device,device"])
-def test_via_is_a_known_way(via: str) -> None:
-    refuse("via", extensions=extensions(via=via))
-
-
-def test_a_device_login_says_so() -> None:
-    assert claims_of(accept(certify(extensions=extensions(via="device")))).via == "device"
-
-
-@pytest.mark.parametrize("handle", [None, "", HANDLE.upper(), HANDLE + "\n", "1", "a" * 36])
-def test_the_session_handle_is_a_uuid(handle: str | None) -> None:
-    refuse("session", extensions=extensions(session=handle))
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        *((name, name) for name in ("Alice", "Zoë Müller-Lüdenscheidt", "佐藤 花子", "x" * 64)),
-        *((name, ALICE) for name in ("", "x" * 65, "A (admin)", "a#b", 'a"b', "a\\b")),
-        *((name, ALICE) for name in ("a\nb", "a\x1b[2Jb", "a\u202eb", "Zoe\u0308", None)),
-    ],
-)
-def test_a_name_that_cannot_be_shown_is_shown_as_the_user_id(name: str | None, shown: str) -> None:
-    assert display_name(accept(certify(extensions=extensions(name=name)))) == shown
-
-
 @pytest.mark.attack(24, 26)
 @pytest.mark.parametrize(
     ("after", "before", "now", "valid"),
@@ -401,87 +205,6 @@ def test_the_largest_certificate_is_read() -> None:
     accept(certify(nonce=bytes(room)))
 
 
-@pytest.mark.attack(32)
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("ssh-ed25519-cert-v01", "ssh-ed25519", "ssh-dss-cert-v01@openssh.com", ""),
-        *("ssh-rsa-cert-v00@openssh.com", "SSH-ED25519-CERT-V01@OPENSSH.COM"),
-        *("ssh-ed25519-cert-v01@openssh.com\0", "ssh-ed25519-cert-v01@openssh.com "),
-        *("rsa-sha2-512-cert-v01@openssh.com", "ssh-xmss-cert-v01@openssh.com"),
-        *("sk-ssh-ed25519@openssh.com-cert-v01@openssh.com", "ssh-ed25519-cert-v02@openssh.com"),
-    ],
-)
-def test_other_types_are_refused(name: str) -> None:
-    refuse("supported type|NUL", key_type=name)
-
-
-@pytest.mark.attack(32)
-@pytest.mark.parametrize("inner", KEY_TYPES)
-@pytest.mark.parametrize("outer", KEY_TYPES)
-def test_the_key_is_of_the_type_that_the_certificate_names(outer: str, inner: str) -> None:
-    blob = certify(key_type=certificate_type(outer), public_key=subject_key(inner))
-    if outer == inner:
-        accept(blob)
-    else:
-        with pytest.raises(WireError):
-            accept(blob)
-
-
-def _rsa(exponent: bytes, modulus: bytes) -> bytes:
-    return string(b"ssh-rsa") + exponent + modulus
-
-
-P256 = string(b"ecdsa-sha2-nistp256") + string(b"nistp256")
-
-
-@pytest.mark.attack(34, 69)
-@pytest.mark.parametrize(
-    "key",
-    [
-        pytest.param(_rsa(mpint(65537), mpint(2**3071 - 1)), id="RSA of 3071 bits"),
-        pytest.param(_rsa(mpint(65537), mpint(2**16384)), id="RSA of 16385 bits"),
-        pytest.param(_rsa(mpint(65537), string(b"\xff" * 384)), id="a negative modulus"),
-        pytest.param(_rsa(string(b"\0\1"), mpint(2**3071)), id="a needless zero"),
-        pytest.param(_rsa(mpint(2**3071), mpint(65537)), id="modulus and exponent swapped"),
-        pytest.param(string(b"ssh-ed25519") + string(bytes(31)), id="31 bytes"),
-        pytest.param(string(b"ssh-ed25519") + string(bytes(33)), id="33 bytes"),
-        pytest.param(P256 + string(b"\4" + bytes(63)), id="a short point"),
-        pytest.param(P256 + string(b"\4" + bytes(65)), id="a long point"),
-        pytest.param(P256 + string(b"\2" + bytes(32)), id="a compressed point"),
-        pytest.param(P256 + string(b"\6" + bytes(64)), id="a hybrid point"),
-        pytest.param(P256 + string(b"\0"), id="the point at infinity"),
-        pytest.param(P256 + string(b""), id="no point"),
-        pytest.param(P256.replace(b"256", b"384", 2) + string(b"\4" + bytes(64)), id="P-384"),
-        pytest.param(
-            string(b"ecdsa-sha2-nistp256") + string(b"nistp384") + string(b"\4" + bytes(96)),
-            id="another curve's name",
-        ),
-        pytest.param(
-            string(b"sk-ssh-ed25519@openssh.com") + string(bytes(32)) + string(b"ssh:\xff"),
-            id="an application that is not a text",
-        ),
-        pytest.param(string(b"sk-ssh-ed25519@openssh.com") + string(bytes(32)), id="none"),
-    ],
-)
-def test_a_key_of_another_size_or_form_is_refused(key: bytes) -> None:
-    with pytest.raises(WireError):
-        check_public_key(key)
-    plain_type = Reader(key).text()
-    with pytest.raises(WireError):
-        accept(certify(key_type=certificate_type(plain_type), public_key=key))
-
-
-@pytest.mark.parametrize("bits", [3072, 16384])
-def test_rsa_keys_of_the_bounds_are_read(bits: int) -> None:
-    accept(
-        certify(
-            key_type=certificate_type("ssh-rsa"),
-            public_key=_rsa(mpint(65537), mpint(2 ** (bits - 1))),
-        )
-    )
-
-
 def test_the_reserved_field_is_empty() -> None:
     signed = to_be_signed(user_certificate())
     key = string(authority().public_key)
@@ -510,31 +233,6 @@ def test_any_bytes_are_refused_with_one_error(data: bytes) -> None:
     for read in (parse, parse_to_be_signed, check_public_key):
         with pytest.raises(WireError):
             read(data)
-
-
-@given(st.text().filter(lambda text: "\0" not in text))
-def test_option_values_are_read_back(value: str) -> None:
-    assert unwrap(option(value)) == value
-
-
-def test_a_fingerprint_is_what_ssh_keygen_shows(tmp_path: Path) -> None:
-    for key_type in KEY_TYPES:
-        path = tmp_path / "key.pub"
-        path.write_text(line(subject_key(key_type)) + "\n")
-        assert keygen("-l", "-f", path).split()[1] == fingerprint(subject_key(key_type))
-
-
-def test_a_fingerprint_needs_no_openssl_and_can_do_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    key = subject_key("ssh-ed25519")
-    alone = fingerprint(key)
-    for module in ("_sha2", "_sha256"):
-        monkeypatch.setitem(sys.modules, module, None)
-    assert fingerprint(key) == alone
-
-
-def test_a_session_without_a_handle_has_an_empty_one() -> None:
-    certificate, _, _ = parse(certify(extensions=extensions(session=None)))
-    assert not session_handle(certificate)
 
 
 READ = """
