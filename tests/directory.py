@@ -38,6 +38,27 @@ if TYPE_CHECKING:
     from ca.services import Services
 
 ACME = (Path(__file__).parent.parent / "examples" / "acme.toml").read_text()
+# What else such a file may say, to be put behind ACME, or in its place.
+REQUIREMENT = """
+[organizations.acme.requirement]
+amr = ["mfa", "sso:acme"]
+max_age = 3600
+networks = ["192.0.2.0/24", "2001:db8::/32"]
+device = true
+"""
+CLIENT = ACME.replace(
+    "[organizations.acme.sso.acme]",
+    """[organizations.acme.sso.acme]
+label = "Acme's"
+issuer = "https://login.acme.example"
+client_id = "amrgate"
+scopes = ["openid", "profile"]
+mfa_values = ["mfa"]""",
+)
+OTHER = """
+[organizations.other]
+members = { mallory = "owner" }
+"""
 SERVICE = "abcdefg123456-main-bvxea6i--app"
 ADDRESS = "192.0.2.7"
 
@@ -129,3 +150,7 @@ def served(services: Services) -> Iterator[httpx2.Client]:
         server.should_exit = True
         thread.join(timeout=20)
         assert not thread.is_alive()
+
+
+def line_of(text: str, what: str) -> int:
+    return next(n for n, line in enumerate(text.split("\n"), 1) if what in line)

@@ -8,8 +8,8 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.chromium import check_page, url_of
+from tests.devices import Machine
 from tests.oauth import claims_of
-from tests.test_device import Machine
 from tests.web import PASSWORD, Client, add_person, pass_time, wind_back
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ca.store.sessions import GRANT_IDLE
+from tests.devices import log_in_device
 from tests.oauth import claims_of
-from tests.test_device import log_in_device
 from tests.test_grants import revoke
 from tests.web import ISSUER, Browser, Client, add_person, pass_time
 

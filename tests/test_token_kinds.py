@@ -14,10 +14,10 @@ from ca.identity import links
 from ca.identity.links import PASSWORD
 from ca.oauth.device import GRANT_TYPE
 from ca.store.engine import reading, writing
+from tests.devices import Machine, type_code
 from tests.host_client import HostClient
 from tests.issuing import post
 from tests.oauth import is_good
-from tests.test_device import Machine, type_code
 from tests.web import Browser, Client, add_person
 
 if TYPE_CHECKING:
