@@ -9,8 +9,11 @@ from importlib.metadata import version
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
+from ca.api.delivery import Delivery
 from ca.api.rules import rules_of
 from ca.api.ssh import issue
+from ca.hosts.notes import Notes
+from ca.hosts.standing import Standings
 from ca.http import EXPECTED, BoundedBody, SafeHeaders, Shortcut, answer_error
 from ca.issuance.revocation import Revocations
 from ca.issuance.sign import Issuer
@@ -88,7 +91,10 @@ def create_app(services: Services) -> ASGIApp:
     """The whole service over HTTP."""
     app = bare_app()
     app.state.services = services
-    quick = Shortcut(app, "/ssh", partial(issue, services=services))
+    app.state.delivery = Delivery(services)
+    quick: ASGIApp = Shortcut(app, "POST", "/ssh", partial(issue, services=services))
+    answer = app.state.delivery.answer
+    quick = Shortcut(quick, "GET", "/hosts/([^/]+)/policy", answer)
     return SafeHeaders(BoundedBody(quick), secure=services.settings.secure)
 
 
@@ -99,8 +105,15 @@ def open_services(settings: Settings, keys: Keyring) -> Iterator[Services]:
     try:
         issuer = Issuer(engine, keys)
         try:
-            with sending(settings):
-                yield Services(settings, engine, keys, issuer, Revocations(engine, keys))
+            notes = Notes(engine)
+            standings = Standings(engine, notes)
+            try:
+                with sending(settings):
+                    revocations = Revocations(engine, keys)
+                    yield Services(settings, engine, keys, issuer, revocations, notes, standings)
+            finally:
+                standings.close()
+                notes.close()
         finally:
             issuer.close()
     finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -204,26 +205,31 @@ class BoundedBody:
 
 
 class Shortcut:
-    """Answers the POST requests of one path past the framework, whose way to a route is long.
+    """Answers some requests past the framework, whose way to a route is long.
 
-    Errors are answered as everywhere.
+    `method` and a pattern of the whole path say which; `route` is given the request and what the
+    pattern's groups have matched. Errors are answered as everywhere.
     """
 
     def __init__(
-        self, app: ASGIApp, path: str, route: Callable[[Request], Awaitable[Response]]
+        self, app: ASGIApp, method: str, path: str, route: Callable[..., Awaitable[Response]]
     ) -> None:
         self._app = app
-        self._path = path
+        self._method = method
+        self._path = re.compile(path)
         self._route = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if (scope["type"], scope.get("path"), scope.get("method")) != ("http", self._path, "POST"):
+        found = None
+        if scope["type"] == "http" and scope["method"] == self._method:
+            found = self._path.fullmatch(scope["path"])
+        if found is None:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
         try:
-            response = await self._route(request)
+            response = await self._route(request, *found.groups())
         except Exception as error:
             response = await answer_error(request, error)
             await response(scope, receive, send)

@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
-from ca.hosts.seen import Seen
+from ca.hosts.notes import Notes
+from ca.hosts.standing import Standings
 from ca.issuance.revocation import Revocations
 from ca.issuance.sign import Issuer
 from ca.keys import Keyring
@@ -23,7 +24,8 @@ class Services:
     keys: Keyring
     issuer: Issuer
     revocations: Revocations
-    seen: Seen = field(default_factory=Seen)
+    notes: Notes
+    standings: Standings
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set once the service is to stop: nobody is kept waiting any more."""
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ca.directory import people
 from ca.hosts.changes import Changes
 from ca.hosts.policy import Policies
+from ca.store import hosts
+from ca.store.engine import writing
 from ca.store.hosts import Built
 from sshd_hook import bundle, freshness
 from tests.directory import ACME, SERVICE, apply_text, log_in, version
@@ -186,12 +188,18 @@ def test_every_worker_builds_the_same_bytes(acme: Services) -> None:
     assert later.built.content == first.content
 
 
+def note(services: Services, built: Built) -> None:
+    """Let all workers know what was built for the host."""
+    with writing(services.engine) as connection:
+        hosts.note_built(connection, {known_host(services).id: built})
+
+
 def test_workers_agree_on_what_a_host_has_while_it_says_the_same(acme: Services) -> None:
     HostClient(acme)
     one, other = (Policies(acme.engine, acme.keys, Changes()) for _worker in range(2))
     built = one.current(known_host(acme), 0).built
     sent = one.policy(known_host(acme), built)
-    one.note(known_host(acme), built)
+    note(acme, built)
 
     bump(acme)
 
@@ -209,7 +217,7 @@ def test_what_other_code_or_another_key_built_is_not_passed_off_as_the_same(acme
     HostClient(acme)
     built = Policies(acme.engine, acme.keys, Changes()).current(known_host(acme), 0).built
     foreign = replace(built, digest="0" * 64)
-    Policies(acme.engine, acme.keys, Changes()).note(known_host(acme), foreign)
+    note(acme, foreign)
     now = bump(acme)
 
     worker = Policies(acme.engine, acme.keys, Changes())
@@ -219,8 +227,7 @@ def test_what_other_code_or_another_key_built_is_not_passed_off_as_the_same(acme
 
 def test_no_older_note_replaces_a_newer_one(acme: Services) -> None:
     HostClient(acme)
-    policies = Policies(acme.engine, acme.keys, Changes())
     for number in (7, 8, 7):
-        policies.note(known_host(acme), Built(number, "0" * 64, "0" * 64))
+        note(acme, Built(number, "0" * 64, "0" * 64))
 
     assert known_host(acme).built.version == 8

@@ -85,8 +85,8 @@ def test_hosts_are_listed_with_what_they_obey(ca: Ca) -> None:
     )
     with ca.engine.begin() as connection:
         built = Built(version(ca.engine), "0" * 64)
-        hosts.note_built(connection, host.id, built)
-        hosts.acknowledge(connection, host.id, built.version, built.digest, now())
+        hosts.note_built(connection, {host.id: built})
+        hosts.acknowledge(connection, {host.id: (built.version, built.digest)})
 
     assert ca.check("host", "list") == f"{NAME}  up to date, seen just now\n"
     (listed,) = json.loads(ca.check("host", "list", "--json"))

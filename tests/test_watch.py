@@ -186,6 +186,38 @@ def test_a_database_that_comes_back_is_asked_again(worker: Worker, away: threadi
     assert asyncio.run(scenario()) < 10
 
 
+def test_what_holds_at_the_end_of_a_quiet_wait_is_known_without_a_question(worker: Worker) -> None:
+    async def scenario() -> tuple[int | None, int | None, int | None]:
+        quiet = worker.watch.wait(ACME_HOSTS[0], worker.moment, 0.3)
+        found = await quiet
+        changed = asyncio.create_task(worker.watch.wait(ACME_HOSTS[0], worker.moment, 20))
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(worker.require, "acme")
+        other = await worker.watch.wait(GLOBEX_HOST, worker.moment, 0.3)
+        return found, await changed, other
+
+    before = int(time.time())
+    found, changed, other = asyncio.run(scenario())
+    assert found is not None
+    assert other is not None
+    assert before <= found <= other <= time.time()
+    assert changed is None
+
+
+def test_what_holds_is_not_known_while_the_database_is_away(
+    worker: Worker, away: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ca.hosts.watch.RECENT", 0)
+
+    async def scenario() -> int | None:
+        waiting = asyncio.create_task(worker.watch.wait(ACME_HOSTS[0], worker.moment, 1.3))
+        await asyncio.sleep(0.2)
+        away.set()
+        return await waiting
+
+    assert asyncio.run(scenario()) is None
+
+
 def test_nobody_is_kept_waiting_by_a_service_that_stops(worker: Worker) -> None:
     async def scenario() -> list[float]:
         waiting = [

@@ -1,36 +1,26 @@
 """/hosts: a machine joins, asks for what to obey, and says what it obeys."""
 
+import asyncio
 import time
-from base64 import b64encode
-from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.concurrency import run_in_threadpool
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.background import BackgroundTask
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from ca.api.compressed import compress
+from ca.api.delivery import Asked, Delivery
 from ca.api.gate import bearer_token
-from ca.errors import InvalidRequest, NotFound, Unavailable
-from ca.hosts import freshness, https_ca, join
-from ca.hosts.changes import Changes, Moment
-from ca.hosts.policy import Current, Policies
-from ca.hosts.watch import Watch
+from ca.errors import InvalidRequest, NotFound
+from ca.hosts import https_ca, join
 from ca.issuance import host as issuance
-from ca.issuance.revocation import RevocationList
 from ca.issuance.sign import Host as Subject
 from ca.issuance.subject_key import parse_subject_key
 from ca.keys.files import ED25519, public_line
-from ca.services import Given, Services
-from ca.store import hosts
-from ca.store.engine import writing
+from ca.services import Given
 from ca.store.hosts import Host
 
 router = APIRouter(prefix="/hosts", tags=["Hosts"])
 
-MAX_WAIT = 55  # seconds: less than the minute after which proxies give up
 MAX_HOST_KEYS = 8
 
 
@@ -45,21 +35,6 @@ class Enrolment(BaseModel):
     """The agent's own key, Ed25519."""
     host_keys: list[str] = Field(max_length=MAX_HOST_KEYS)
     """sshd's keys."""
-
-
-class Asked(BaseModel):
-    """What a host has, and how long it waits for something else."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    version: int = Field(0, ge=0, lt=1 << 63)
-    """Of its bundle; 0 to be sent everything."""
-    floor: int = Field(0, ge=0, lt=1 << 63)
-    """The newest version that it ever had: it takes nothing older."""
-    krl: int | None = Field(None, ge=0, lt=1 << 63)
-    """The version of its revocation list."""
-    wait: int = Field(0, ge=0)
-    """Seconds."""
 
 
 class Acknowledgement(BaseModel):
@@ -104,43 +79,18 @@ def get_https_ca(services: Given) -> Response:
     return Response(certificates, media_type="application/x-pem-file")
 
 
-def authenticate(host_id: str, request: Request, services: Given) -> Host:
+async def authenticate(host_id: str, request: Request, services: Given) -> Host:
     """Which host asks.
 
     Raises:
         NotAuthenticated: it is none, or not this one.
     """
-    token, now = bearer_token(request), int(time.time())
-    return join.authenticate(services.engine, services.seen, host_id, token, now)
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """What answers hosts in one worker."""
-
-    watch: Watch
-    policies: Policies
-
-
-async def delivery_of(request: Request, services: Given) -> Delivery:
-    """The worker's own, made when the first host asks."""
-    state = request.app.state
-    if not hasattr(state, "delivery"):
-        changes = Changes()
-        policies = Policies(services.engine, services.keys, changes)
-        state.delivery = Delivery(Watch(services.engine, changes, services.stopping), policies)
-    delivery: Delivery = state.delivery
-    return delivery
+    standing = await services.standings.find(host_id, bearer_token(request))
+    return standing.host
 
 
 @router.get("/{host_id}/policy")
-async def get_policy(
-    host: Annotated[Host, Depends(authenticate)],
-    services: Given,
-    delivery: Annotated[Delivery, Depends(delivery_of)],
-    asked: Annotated[Asked, Query()],
-    accept_encoding: Annotated[str, Header()] = "",
-) -> Response:
+async def get_policy(host_id: str, request: Request, _asked: Annotated[Asked, Query()]) -> Response:
     """What the host is to obey: at once if that is not what it has, else as soon as it changes.
 
     A revocation ends the wait of those hosts on which its user has a role; others hear of it when
@@ -148,76 +98,14 @@ async def get_policy(
 
     After `wait` seconds without a change, the word that what the host has is still current.
     """
-    deadline = time.monotonic() + min(asked.wait, MAX_WAIT)
-    while True:
-        state = await run_in_threadpool(_look, services, delivery.policies, host.id, asked)
-        left = deadline - time.monotonic()
-        if left <= 0 or not state.is_known(asked):
-            answer = await run_in_threadpool(_answer, services, delivery.policies, state, asked)
-            return await run_in_threadpool(compress, answer, accept_encoding)
-        await delivery.watch.wait(host.name, state.moment, left)
-        if services.stopping.is_set():
-            # No error of anything: thousands of lines in the log would say that it is one.
-            said = "The CA stops, or starts again: ask again in a moment."
-            return JSONResponse({"error": Unavailable.code, "error_description": said}, 503)
+    delivery: Delivery = request.app.state.delivery
+    return await delivery.answer(request, host_id)
 
 
 @router.post("/{host_id}/acknowledgement", status_code=204)
-def acknowledge(
+async def acknowledge(
     host: Annotated[Host, Depends(authenticate)], said: Acknowledgement, services: Given
 ) -> None:
     """Note which bundle a host obeys."""
-    with writing(services.engine) as connection:
-        hosts.acknowledge(connection, host.id, said.version, said.digest, int(time.time()))
-
-
-@dataclass(frozen=True)
-class State:
-    """What a host is to have at one moment."""
-
-    host: Host
-    current: Current
-    revoked: RevocationList
-
-    @property
-    def moment(self) -> Moment:
-        """Which one."""
-        return Moment(self.current.as_of, self.revoked.version)
-
-    def is_known(self, asked: Asked) -> bool:
-        """Whether the host has all of it, as far as it said what it has."""
-        has_list = asked.krl is None or asked.krl == self.revoked.version
-        return has_list and asked.version == self.current.built.version
-
-
-def _look(services: Services, policies: Policies, host_id: str, asked: Asked) -> State:
-    host = join.still_there(services.engine, host_id)
-    current = policies.current(host, max(asked.version, asked.floor))
-    return State(host, current, services.revocations.current())
-
-
-def _answer(services: Services, policies: Policies, state: State, asked: Asked) -> JSONResponse:
-    host, built, revoked = state.host, state.current.built, state.revoked
-    policy = None
-    if asked.version != built.version or host.acknowledged != (built.version, built.digest):
-        policy = policies.policy(host, built)
-        built = policy.built
-    now = int(time.time())
-    signer = services.keys.bundle
-    fresh, signature = freshness.state(signer, host.id, built, revoked.version, now)
-    return JSONResponse(
-        {
-            "version": built.version,
-            "bundle": policy and policy.bundle,
-            "bundle_signature": policy and policy.signature,
-            "fresh": fresh,
-            "fresh_signature": signature,
-            "krl": b64encode(revoked.data).decode(),
-            "krl_version": revoked.version,
-            "authorities": [public_line(services.keys.user_ca.public_key)],
-            "services": policy.services if policy else (),
-            "keys": services.keys.statements.signed,
-        },
-        # Who waits for a change need not wait for the disk as well.
-        background=BackgroundTask(policies.note, host, built),
-    )
+    noted = services.notes.acknowledged(host.id, said.version, said.digest, int(time.time()))
+    await asyncio.wrap_future(noted)

@@ -38,6 +38,11 @@ class Changes:
         self._revocations.follow(connection, moment.revocations)
         return moment
 
+    @property
+    def directory(self) -> int:
+        """The directory's newest version that was followed."""
+        return self._directory.seen
+
     def bundle_since(self, name: str, version: int) -> bool:
         """Whether the bundle of the host `name` may have changed after this version."""
         return self._directory.last(name) > version
@@ -58,23 +63,24 @@ class _Followed:
 
     def __init__(self, concerned: Callable[[Connection, int], set[str]]) -> None:
         self._concerned = concerned
-        self._seen = 0
+        self.seen = 0
+        """The newest version whose changes have been taken in."""
         self._last: dict[str, int] = {}
         self._everybody = 0
         self._lock = threading.Lock()  # for who writes: what is read is one word
 
     def follow(self, connection: Connection, version: int) -> None:
         with self._lock:
-            if self._seen == 0:
-                self._seen = version  # nobody has heard anything older from this process
-            elif version > self._seen:
-                names = self._concerned(connection, self._seen)
+            if self.seen == 0:
+                self.seen = version  # nobody has heard anything older from this process
+            elif version > self.seen:
+                names = self._concerned(connection, self.seen)
                 if changes.EVERYBODY in names or len(self._last) + len(names) > MAX_KEPT:
                     self._everybody = version
                     self._last.clear()
                 else:
                     self._last.update(dict.fromkeys(names, version))
-                self._seen = version
+                self.seen = version
 
     def last(self, name: str) -> int:
         return max(self._last.get(name, 0), self._everybody)

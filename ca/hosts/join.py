@@ -9,22 +9,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ca import audit
-from ca.errors import AlreadyUsed, Conflict, NotAuthenticated, NotFound
+from ca.errors import AlreadyUsed, Conflict, NotFound
 from ca.store import directory, hosts, revocations
-from ca.store.engine import reading, writing
+from ca.store.engine import writing
 from ca.store.hosts import Host
 from ca.store.revocations import Cause
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-    from ca.hosts.seen import Seen
-
 JOIN_PREFIX = "amrgate-join-"  # so that scanners for leaked secrets find them
 HOST_PREFIX = "amrgate-host-"
 SECRET = 32  # bytes
 LIFETIME = 3600  # seconds that a join token is good for
-SEEN_EVERY = 120  # seconds: hearing from a host is not worth a write more often
 
 
 @dataclass(frozen=True)
@@ -101,34 +98,6 @@ def join(engine: Engine, token: str, name: str, public_key: bytes, now: int) -> 
         hosts.join(connection, joined, hash_of(host_token), public_key)
         audit.append(connection, "host:join", host_id, host_id, {"names": list(names)})
     return Joined(joined, host_token)
-
-
-def authenticate(engine: Engine, seen: Seen, host_id: str, token: str, now: int) -> Host:
-    """The host `host_id`, whose token this is.
-
-    Raises:
-        NotAuthenticated: it is not, or is no more.
-    """
-    with reading(engine) as connection:
-        host = hosts.find_host_by_token(connection, hash_of(token))
-    if host is None or host.id != host_id:
-        raise NotAuthenticated("This is not the token of this host, or it is no host any more.")
-    if host.seen_at is None or now - host.seen_at > SEEN_EVERY:
-        seen.note(engine, host.id, now)
-    return host
-
-
-def still_there(engine: Engine, host_id: str) -> Host:
-    """The host as it is now, who was let in some time ago.
-
-    Raises:
-        NotAuthenticated: it was removed meanwhile.
-    """
-    with reading(engine) as connection:
-        host = hosts.find_host_by_id(connection, host_id)
-    if host is None:
-        raise NotAuthenticated("This is no host any more.")
-    return host
 
 
 def remove(engine: Engine, name: str, actor: str, now: int) -> int:

@@ -17,8 +17,7 @@ import structlog
 from ca.hosts import bundle_writer
 from ca.hosts.content import content_of
 from ca.keys.sshsig import sign_file
-from ca.store import hosts
-from ca.store.engine import reading, writing
+from ca.store.engine import reading
 from ca.store.hosts import Built
 from sshd_hook import bundle
 
@@ -106,6 +105,19 @@ class Policies:
             pause = COMPARE_AFTER * random.uniform(1, 2)  # noqa: S311
             return self._remember(host, Current(as_of, built, time.monotonic() + pause))
 
+    def known(self, host: Host, as_of: int, floor: int) -> Built | None:
+        """Which bundle `current` would say as of this version, if that can be told without a look."""
+        known = self._current.get(host.id)
+        if (
+            known is None
+            or time.monotonic() >= known.compare_at
+            or known.built.version < min(floor, as_of)
+            or self._changes.directory < as_of
+            or not self._is_unchanged(host, known, as_of)
+        ):
+            return None
+        return known.built
+
     def policy(self, host: Host, built: Built) -> Policy:
         """The bundle `built`, or what holds now if that one cannot be made again."""
         with self._turn(host):
@@ -120,12 +132,6 @@ class Policies:
                 if again.built == built:
                     return again
             return self._build(host, encoded, content.version)
-
-    def note(self, host: Host, built: Built) -> None:
-        """Let all workers know what was built for `host`."""
-        if built != host.built:
-            with writing(self._engine) as connection:
-                hosts.note_built(connection, host.id, built)
 
     def _is_unchanged(self, host: Host, known: Current, as_of: int) -> bool:
         return known.as_of <= as_of and not self._changes.bundle_since(host.name, known.as_of)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 INTERVAL = 0.05  # seconds: a change is to be obeyed within one, and this is a read of two rows
+RECENT = 1  # seconds since the database was asked, for what holds now
 
 
 class Watch:
@@ -38,14 +40,17 @@ class Watch:
         self._changes = changes
         self._stopping = stopping
         self._moment: Moment | None = None  # that was seen last
+        self._asked_at = 0  # seconds since the epoch, of the last question that was answered
         self._waiting: defaultdict[str, dict[asyncio.Event, Moment]] = defaultdict(dict)
         self._task: asyncio.Task[None] | None = None
 
-    async def wait(self, name: str, moment: Moment, seconds: float) -> None:
+    async def wait(self, name: str, moment: Moment, seconds: float) -> int | None:
         """Return as soon as something after `moment` may concern the host `name`.
 
-        Or after `seconds`, or when the service stops.
+        Or after `seconds`, or when the service stops. Where nothing concerned it until a moment
+        ago, that is returned, in seconds since the epoch: it need not be looked at again.
         """
+        begun = int(time.time())
         woken = asyncio.Event()
         self._waiting[name][woken] = moment  # first: what is followed from here on wakes it
         try:
@@ -59,6 +64,9 @@ class Watch:
             del self._waiting[name][woken]
             if not self._waiting[name]:
                 del self._waiting[name]
+        quiet = not woken.is_set() and not self._changes.since(name, moment)
+        recent = max(begun, int(time.time()) - RECENT) <= self._asked_at
+        return self._asked_at if quiet and recent else None
 
     async def _follow(self) -> None:
         while self._waiting:  # so no question is on its way when the service stops
@@ -73,7 +81,9 @@ class Watch:
                 return
 
     async def _ask(self) -> None:
+        asked_at = int(time.time())
         before, self._moment = self._moment, await run_in_threadpool(self._read)
+        self._asked_at = asked_at
         if before != self._moment:
             self._wake(self._changes.since)
 

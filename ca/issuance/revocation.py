@@ -132,6 +132,11 @@ class Revocations:
         self._kept: RevocationList | None = None
         self._writing = threading.Lock()
 
+    def known(self, version: int) -> RevocationList | None:
+        """The list of this version, if it is the one that was written last."""
+        kept = self._kept
+        return kept if kept is not None and kept.version == version else None
+
     def current(self) -> RevocationList:
         """The list as the database has it now. Takes a while after a change."""
         with self._writing, reading(self._engine) as connection:

@@ -1,7 +1,6 @@
 """Signatures of files, as `ssh-keygen -Y verify` reads them (OpenSSH's PROTOCOL.sshsig)."""
 
 import hashlib
-import textwrap
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -30,7 +29,8 @@ def sign_file(signer: Signer, namespace: str, data: bytes) -> str:
     named = string(namespace.encode()) + string(b"") + string(HASH.encode())
     signature = signer.sign(MAGIC + named + string(hashlib.sha512(data).digest()))
     blob = MAGIC + u32(VERSION) + string(signer.public_key) + named + string(signature)
-    lines = textwrap.wrap(b64(blob), LINE)
+    text = b64(blob)
+    lines = [text[start : start + LINE] for start in range(0, len(text), LINE)]
     return "\n".join([BEGIN, *lines, END, ""])
 
 

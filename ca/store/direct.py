@@ -4,11 +4,18 @@ They are written and compiled by SQLAlchemy, once; what is saved is its way from
 driver and back, which takes longer than SQLite does.
 """
 
+import json
+import threading
 from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import ClauseElement, Engine
+from sqlalchemy import JSON, ClauseElement, Engine, Select
 from sqlalchemy.engine.interfaces import DBAPICursor
+from starlette.concurrency import run_in_threadpool
+
+from ca.errors import Unavailable
+from ca.store.engine import reading
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
@@ -42,3 +49,58 @@ class Statement:
         if self._order is None:
             return every
         return tuple([every[name] for name in self._order])
+
+
+class Lookup:
+    """A query for one row, which is asked at each request and by any number of threads.
+
+    SQLite is asked on its driver and at once, also on the event loop: it answers in a tenth of
+    the time that it takes to ask another thread. A database that is across a network must not
+    hold up everybody else.
+    """
+
+    def __init__(self, engine: Engine, query: Select[Any]) -> None:
+        self._engine = engine
+        self._query = query
+        self._pooled = engine.raw_connection() if engine.dialect.name == "sqlite" else None
+        self._statement = Statement(engine, query)
+        columns = query.selected_columns
+        self._names = tuple(columns.keys())
+        self._json = [name for name, column in columns.items() if isinstance(column.type, JSON)]
+        self._turn = threading.Lock()
+
+    async def one(self, **values: str | int) -> Any:
+        """The row that there is as of now, or None.
+
+        Raises:
+            Unavailable: SQLite cannot read its file.
+            SQLAlchemyError: another database does not answer.
+        """
+        if self._pooled is None:
+            return await run_in_threadpool(self._ask, values)
+        try:
+            with self._turn:
+                cursor = self._pooled.cursor()
+                try:
+                    fields = self._statement.run(cursor, values).fetchone()
+                finally:
+                    cursor.close()
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            raise Unavailable("The database cannot be read now. Try again in a moment.") from error
+        return None if fields is None else self._named(fields)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._pooled is not None:
+            self._pooled.close()
+
+    def _named(self, fields: Iterable[Any]) -> SimpleNamespace:
+        """The driver's row as SQLAlchemy would give it."""
+        row = SimpleNamespace(**dict(zip(self._names, fields, strict=True)))
+        for name in self._json:
+            setattr(row, name, json.loads(getattr(row, name)))
+        return row
+
+    def _ask(self, values: Mapping[str, str | int]) -> Any:
+        with reading(self._engine) as connection:
+            return connection.execute(self._query, values).one_or_none()

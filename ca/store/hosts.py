@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, Text, bindparam, cast, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    String,
+    Text,
+    Update,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from ca.store import tables
 from ca.store.directory import REQUIREMENT_COLUMNS, requirement_of
@@ -68,7 +81,16 @@ _COLUMNS = (
 )
 
 
-def _host(row: Row[*tuple[Any, ...]]) -> Host:
+STANDING: Select[Any] = select(
+    *_COLUMNS,
+    select(tables.directory_version.c.version).scalar_subquery().label("directory"),
+    select(tables.revocation_list.c.version).scalar_subquery().label("revocations"),
+).where(hosts.c.token_hash == bindparam("token_hash", type_=String))
+"""The host whose token this is, for `host_of`, and the versions of all that hosts obey."""
+
+
+def host_of(row: Any) -> Host:
+    """The host in a row of it."""
     acknowledged = (row.acknowledged_version, row.acknowledged_digest)
     built = Built(row.built_version, row.built_digest, row.built_content)
     return Host(
@@ -79,33 +101,19 @@ def _host(row: Row[*tuple[Any, ...]]) -> Host:
         row.seen_at,
         acknowledged,
         built,
-        row.report_only,
+        bool(row.report_only),
     )
 
 
 def all_hosts(connection: Connection) -> list[Host]:
     """Every host, by name."""
-    return [_host(row) for row in connection.execute(select(*_COLUMNS).order_by(hosts.c.name))]
+    return [host_of(row) for row in connection.execute(select(*_COLUMNS).order_by(hosts.c.name))]
 
 
 def find_host(connection: Connection, name: str) -> Host | None:
     """The host that is called `name`."""
     row = connection.execute(select(*_COLUMNS).where(hosts.c.name == name)).one_or_none()
-    return None if row is None else _host(row)
-
-
-def find_host_by_token(connection: Connection, token_hash: str) -> Host | None:
-    """The host whose token this is."""
-    row = connection.execute(
-        select(*_COLUMNS).where(hosts.c.token_hash == token_hash)
-    ).one_or_none()
-    return None if row is None else _host(row)
-
-
-def find_host_by_id(connection: Connection, host_id: str) -> Host | None:
-    """The host with this id."""
-    row = connection.execute(select(*_COLUMNS).where(hosts.c.id == host_id)).one_or_none()
-    return None if row is None else _host(row)
+    return None if row is None else host_of(row)
 
 
 def add_host(connection: Connection, host_id: str, name: str) -> None:
@@ -180,31 +188,52 @@ def join(connection: Connection, joined: Host, token_hash: str, public_key: byte
     )
 
 
-def acknowledge(connection: Connection, host_id: str, version: int, digest: str, now: int) -> None:
-    """Note which bundle a host has put in place."""
-    connection.execute(
-        update(hosts)
-        .where(hosts.c.id == host_id)
-        .values(acknowledged_version=version, acknowledged_digest=digest, seen_at=now)
+def lock_hosts(connection: Connection, ids: Iterable[str]) -> None:
+    """Before several hosts are written: in order, so that of two who do it none waits for the other."""
+    wanted = sorted(ids)
+    for start in range(0, len(wanted), AT_ONCE):
+        some = hosts.c.id.in_(wanted[start : start + AT_ONCE])
+        connection.execute(select(hosts.c.id).where(some).order_by(hosts.c.id).with_for_update())
+
+
+def acknowledge(connection: Connection, said: Mapping[str, tuple[int, str]]) -> None:
+    """Note which bundle each host, by its id, has put in place: version and digest."""
+    _write(
+        connection,
+        update(hosts).values(
+            acknowledged_version=bindparam("version"), acknowledged_digest=bindparam("digest")
+        ),
+        [{"host": one, "version": said[one][0], "digest": said[one][1]} for one in said],
     )
 
 
-def note_built(connection: Connection, host_id: str, built: Built) -> None:
-    """Note which bundle was made for a host, unless a newer one was.
+def note_built(connection: Connection, made: Mapping[str, Built]) -> None:
+    """Note which bundle was made for each host, by its id, unless a newer one was.
 
     One of the same version is replaced: it was made with a key that the service has no more.
     """
-    connection.execute(
+    _write(
+        connection,
         update(hosts)
-        .where(hosts.c.id == host_id, hosts.c.built_version <= built.version)
-        .values(built_version=built.version, built_digest=built.digest, built_content=built.content)
+        .where(hosts.c.built_version <= bindparam("version"))
+        .values(
+            built_version=bindparam("version"),
+            built_digest=bindparam("digest"),
+            built_content=bindparam("content"),
+        ),
+        [{"host": one, **vars(built)} for one, built in made.items()],
     )
 
 
 def touch(connection: Connection, heard: Mapping[str, int]) -> None:
-    """Note when hosts asked for their policy, by their ids: in order, so that none waits for another."""
-    statement = update(hosts).where(hosts.c.id == bindparam("host")).values(seen_at=bindparam("at"))
-    connection.execute(statement, [{"host": host, "at": at} for host, at in sorted(heard.items())])
+    """Note when each host, by its id, was heard from."""
+    rows = [{"host": one, "at": at} for one, at in heard.items()]
+    _write(connection, update(hosts).values(seen_at=bindparam("at")), rows)
+
+
+def _write(connection: Connection, change: Update, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(change.where(hosts.c.id == bindparam("host")), rows)
 
 
 # --- what a host serves ---------------------------------------------------------------------
