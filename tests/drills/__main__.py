@@ -15,6 +15,7 @@ from tests.drills import (
     agent,
     bundle,
     canaries,
+    certificates,
     device_guesses,
     device_pairs,
     enumeration,
@@ -47,6 +48,7 @@ DRILLS = {
         *numbers.DRILLS,
         *host.DRILLS,
         *bundle.DRILLS,
+        *certificates.DRILLS,
         *agent.DRILLS,
         *offline.DRILLS,
     )
