@@ -36,6 +36,8 @@ pytest_plugins = [
     "tests.security_keys",
     "tests.providers",
     "tests.api_tokens",
+    "tests.service_users",
+    "tests.shop",
 ]
 
 # A file's tests run in one worker, so that what they share is made once. These take longest, and

@@ -1,10 +1,9 @@
-"""What ends a session revokes its certificates, all of them; and the list of them, as it grows and shrinks."""
+"""What ends a session revokes its certificates, all of them, whatever happens meanwhile."""
 
 from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyotp
@@ -21,14 +20,13 @@ from ca.identity import sessions as browser
 from ca.identity.factors import Acting
 from ca.identity.proofs import Proof
 from ca.issuance import abandoned, revocation
-from ca.issuance.revocation import Revocations
 from ca.issuance.writer import Intent, Writer
 from ca.oauth import refresh, revoke, token
 from ca.oauth.grants import InvalidGrant, Server
 from ca.store import oauth, revocations, sessions, tables
 from ca.store import people as store
-from ca.store.engine import open_engine, reading, writing
-from ca.store.revocations import OVERDUE, SLOW_CLOCK, Cause
+from ca.store.engine import reading, writing
+from ca.store.revocations import Cause
 from tests.directory import apply_text, log_in
 from tests.issuing import add_session, new_key, post, token_of
 from tests.revoking import (
@@ -36,25 +34,19 @@ from tests.revoking import (
     last_record,
     listed,
     log_out,
-    record_certificates,
     serial_of,
     serials,
     version,
 )
-from tests.web import ISSUER, PASSWORD, keyring
+from tests.web import ISSUER, PASSWORD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from sqlalchemy import Engine
 
     from ca.services import Services
     from ca.store.sessions import GrantSession
-
-CAUSE = Cause(1_700_000_000, "operator test", "certificate:revoke")
-
-
-# --- what ends a session --------------------------------------------------------------------
 
 
 def set_password(services: Services, session: GrantSession, now: int) -> None:
@@ -341,81 +333,3 @@ def test_each_change_is_all_or_nothing(services: Services) -> None:
 
     assert (listed(services.engine), version(services.engine)) == (set(), before)
     assert post(services, token_of(services, alice)).status_code == 200
-
-
-# --- the list -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    """A database of which no worker sweeps anything, so that the time is the test's."""
-    opened = open_engine(database_url)
-    yield opened
-    opened.dispose()
-
-
-def revoke_at(engine: Engine, serial: int, now: int) -> list[int]:
-    with writing(engine) as connection:
-        return revocations.revoke_serial(connection, serial, replace(CAUSE, at=now))
-
-
-def test_an_entry_leaves_the_list_when_its_certificate_has_expired_everywhere(
-    engine: Engine,
-) -> None:
-    record_certificates(engine, 1, [2000, 3000, 9000])
-    assert revoke_at(engine, 1, 1000) == [1]
-    assert revoke_at(engine, 1, 1001) == []
-
-    assert revoke_at(engine, 2, 2000 + SLOW_CLOCK - 1) == [2]
-    assert listed(engine) == {1, 2}
-    assert revoke_at(engine, 3, 2000 + SLOW_CLOCK) == [3]
-    assert listed(engine) == {2, 3}
-
-
-def test_what_expired_on_every_host_is_not_listed_any_more(engine: Engine) -> None:
-    record_certificates(engine, 1, [2000])
-    before = version(engine)
-
-    assert revoke_at(engine, 1, 2000 + SLOW_CLOCK) == []
-    assert version(engine) == before
-
-
-def test_without_a_change_it_leaves_an_hour_later(engine: Engine) -> None:
-    gone = 2000 + SLOW_CLOCK + OVERDUE
-    record_certificates(engine, 1, [2000])
-    revoke_at(engine, 1, 1000)
-    kept = []
-
-    for now in (gone - 1, gone, gone + 1):
-        with writing(engine) as connection:
-            revocations.drop_overdue(connection, now)
-        kept.append((listed(engine), version(engine)))
-
-    assert kept == [({1}, 1000), (set(), gone), (set(), gone)]
-
-
-def test_the_version_grows_with_every_change_and_never_falls(engine: Engine) -> None:
-    record_certificates(engine, 1, [9000] * 4)
-    versions = [version(engine)]
-
-    for serial, now in ((1, 1000), (2, 1000), (3, 900), (4, 5000)):
-        revoke_at(engine, serial, now)
-        versions.append(version(engine))
-
-    assert versions == [1, 1000, 1001, 1002, 5000]
-
-
-def test_two_workers_write_the_same_list_once_a_version(engine: Engine) -> None:
-    record_certificates(engine, 1, [9000] * 300)
-    keys = keyring()
-    workers = [Revocations(engine, keys) for _ in range(2)]
-
-    first = [worker.current() for worker in workers]
-    assert first[0] == first[1]
-    assert workers[0].current() is first[0]
-    for serial in (1, 5, 7, 300):
-        revoke_at(engine, serial, 1000 + serial)
-    second = [worker.current() for worker in workers]
-
-    assert second[0] == second[1]
-    assert (first[0].version, second[0].version) == (1, 1300)
