@@ -38,6 +38,7 @@ pytest_plugins = [
     "tests.api_tokens",
     "tests.service_users",
     "tests.shop",
+    "tests.ssh_configs",
 ]
 
 # A file's tests run in one worker, so that what they share is made once. These take longest, and
@@ -52,6 +53,7 @@ SLOWEST = (
     "test_agent_stopped",
     "test_ops_init",
     "test_hook_programs",
+    "test_userdb_at_host",
     "test_userdb",
     "test_two_nodes",
     "test_policy_poll",
