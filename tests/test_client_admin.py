@@ -99,8 +99,12 @@ def test_a_service_user_gets_a_token_that_logs_in(server: CaServer, bob: Enginee
     file = server.folder / "with-deploy.toml"
     file.write_text(ACME + DEPLOY)
     server.operate("apply", str(file))
-    every = json.loads(server.operate("user", "list", "--json"))
-    (deploy,) = [one["id"] for one in every if one["username"] == "deploy"]
+    (robot,) = json.loads(bob.run("org", "service-users", "acme", "--json").out)
+    deploy = robot["id"]
+    assert said(bob, "org", "service-users", "acme").split() == [
+        *("NAME", "LABEL", "EXEMPT", "USED", "ID"),
+        *("deploy", "Deployer", "no", "never", deploy),
+    ]
 
     shown = said(bob, "token", "create", "pipeline", "--user", deploy, "--expires", "1d")
     (listed,) = json.loads(bob.run("token", "list", "--user", deploy, "--json").out)
@@ -113,6 +117,7 @@ def test_a_service_user_gets_a_token_that_logs_in(server: CaServer, bob: Enginee
     program.home.mkdir()
     whoami = program.run("whoami")
     assert (whoami.status, "Deployer" in whoami.out) == (0, True), whoami.err
+    assert "never" not in said(bob, "org", "service-users", "acme")
     assert said(bob, "token", "remove", listed["id"], "--user", deploy).startswith("The token is")
     assert program.run("whoami").status == 3
 

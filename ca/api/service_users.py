@@ -118,5 +118,6 @@ def _item(found: ServiceUser) -> dict[str, Any]:
         "exempt": found.exempt,
         "deactivated": found.user.disabled,
         "created_at": moment(found.created_at),
+        "last_used_at": None if found.last_used_at is None else moment(found.last_used_at),
         "_links": links({"self": here, "api-tokens": f"/users/{found.user.id}/api-tokens"}),
     }

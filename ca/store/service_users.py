@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, func, select
 
 from ca.store import tables
 from ca.store.people import USER_COLUMNS, User, user_of
@@ -22,6 +22,8 @@ class ServiceUser:
     organization_id: str
     exempt: bool
     created_at: int
+    last_used_at: int | None
+    """When it last used one of its tokens, also one that has ended."""
 
 
 def of_organization(connection: Connection, organization_id: str) -> list[ServiceUser]:
@@ -59,11 +61,18 @@ def exempt_on(connection: Connection, host_name: str) -> set[tuple[str, str]]:
 
 
 def _query() -> Select[*tuple[Any, ...]]:
-    own = tables.service_users.c
-    return select(*USER_COLUMNS, tables.users.c.created_at, own.organization_id, own.exempt).join(
-        tables.service_users, own.user_id == tables.users.c.id
-    )
+    own, tokens = tables.service_users.c, tables.api_tokens.c
+    used = select(func.max(tokens.used_at)).where(tokens.user_id == tables.users.c.id)
+    return select(
+        *USER_COLUMNS,
+        tables.users.c.created_at,
+        own.organization_id,
+        own.exempt,
+        used.scalar_subquery().label("last_used_at"),
+    ).join(tables.service_users, own.user_id == tables.users.c.id)
 
 
 def _service_user(row: Row[*tuple[Any, ...]]) -> ServiceUser:
-    return ServiceUser(user_of(row), row.organization_id, row.exempt, row.created_at)
+    return ServiceUser(
+        user_of(row), row.organization_id, row.exempt, row.created_at, row.last_used_at
+    )

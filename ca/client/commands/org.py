@@ -117,6 +117,36 @@ def invite(name: str, email: str, role: str, *, as_json: bool) -> None:
     click.echo(f"{terminal.safe(email)} was invited to {terminal.safe(name)} as {role}.")
 
 
+@org.command(name="service-users")
+@click.argument("name")
+@json_option
+def service_users(name: str, *, as_json: bool) -> None:
+    """List the users that are programs, and when each last used a token.
+
+    `amrgate token` takes their IDs.
+
+    \b
+    Example:
+        amrgate org service-users acme
+        amrgate token create pipeline --user 7c9e6679-7425-40de-944b-e07fc1f90ae7
+    """
+    found = output.items(account().call("GET", path("organizations", name, "service-users")))
+    if as_json:
+        output.as_json(found)
+        return
+    rows = [
+        (
+            text(one, "username"),
+            text(one, "name"),
+            "yes" if one.get("exempt") is True else "no",
+            ago(one, "last_used_at"),
+            text(one, "id"),
+        )
+        for one in found
+    ]
+    output.table(("NAME", "LABEL", "EXEMPT", "USED", "ID"), rows)
+
+
 def _has_mfa(member: dict[str, Any]) -> str:
     """Only admins are told."""
     return {True: "yes", False: "no"}.get(member.get("mfa_enabled"), "")  # type: ignore[arg-type]

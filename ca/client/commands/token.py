@@ -8,7 +8,11 @@ from ca.client.commands.common import Length, account, json_option, own_path, pa
 from ca.client.output import ago, ahead, text
 from ca.errors import Unavailable
 
-_user = click.option("--user", metavar="ID", help="A service user whose admin you are.")
+_user = click.option(
+    "--user",
+    metavar="ID",
+    help="A service user whose admin you are: `amrgate org service-users` has the ID.",
+)
 
 
 @click.group()
