@@ -87,11 +87,22 @@ def check() -> Ready:
     if not _library(NAME_SERVICE):
         raise NotReady(f"{NAME_SERVICE} is missing: install the package libnss-systemd")
     excepted = _excepted_names()
-    os.makedirs(SSHD_RUN, 0o755, exist_ok=True)  # sshd makes it when it starts, and wants it for -t
     found = sshd_settings()
     if found.get("usepam") != "yes":
         raise NotReady("sshd must be set to `UsePAM yes`: PAM is what shows a refusal's reason")
     return Ready(frozenset(found), excepted, int(found["port"]))
+
+
+def make_sshd_answer() -> None:
+    """Make the folder that sshd wants for `-t` and `-T`, though they do not use it.
+
+    sshd's unit makes it, and takes it away when sshd ends: where systemd starts sshd when somebody
+    comes, it may be gone at any moment.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    os.makedirs(SSHD_RUN, 0o755, exist_ok=True)
 
 
 def check_root() -> None:
@@ -111,7 +122,7 @@ def sshd_settings(question: Question = questions.PLAIN) -> dict[str, str]:
         NotReady: its configuration is not valid.
     """
     try:
-        answer = run(_asking(question))
+        answer = _ask(question)
     except ChangeError as error:
         raise NotReady(f"sshd's configuration is not valid: {error}") from error
     settings: dict[str, str] = {}
@@ -142,7 +153,7 @@ def check_gate() -> None:
 def host_keys() -> list[str]:
     """The public host keys that sshd offers, each as `<type> <base64>`."""
     found = []
-    for line in run(_asking(questions.PLAIN)).splitlines():
+    for line in _ask(questions.PLAIN).splitlines():
         keyword, _, path = line.partition(" ")
         if keyword == "hostkey" and os.path.exists(f"{path}.pub"):
             with open(f"{path}.pub", encoding="ascii") as file:
@@ -220,8 +231,9 @@ def _excepted_names() -> tuple[str, ...]:
     return tuple(sorted(lost))
 
 
-def _asking(question: Question) -> tuple[str, ...]:
-    return (SSHD, "-T", "-C", question.specification())
+def _ask(question: Question) -> str:
+    make_sshd_answer()
+    return run((SSHD, "-T", "-C", question.specification()))
 
 
 def all_names() -> list[str]:

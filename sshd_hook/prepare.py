@@ -74,12 +74,16 @@ def reload_sshd() -> None:
     Raises:
         ChangeError: its configuration is not valid, or it does not come back.
     """
-    run((preflight.SSHD, "-t"))
     try:
         with open(SSHD_PID, encoding="ascii") as file:
             pid = int(file.read())
             written = os.fstat(file.fileno()).st_mtime_ns
         if os.readlink(f"/proc/{pid}/exe") != preflight.SSHD:
+            return
+        run((preflight.SSHD, "-t"))
+        unit = _unit_with_socket(pid)
+        if unit is not None:
+            run(("systemctl", "restart", unit))  # a socket that it was given it loses by SIGHUP
             return
         os.kill(pid, signal.SIGHUP)
     except (FileNotFoundError, ValueError, ProcessLookupError):
@@ -91,6 +95,25 @@ def reload_sshd() -> None:
                 return
         time.sleep(0.02)
     raise ChangeError(f"sshd did not come back within {RELOADING} s of being told to read again")
+
+
+def _unit_with_socket(pid: int) -> str | None:
+    """The service that a process is of, if systemd listens for it and starts it when somebody comes.
+
+    Raises:
+        ChangeError: systemd does not say.
+        FileNotFoundError, ProcessLookupError: it ended.
+    """
+    if not preflight.has_systemd():
+        return None
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
+        groups = {line.rstrip().rpartition("/")[2] for line in file}
+    for unit in sorted(group for group in groups if group.endswith(".service")):
+        show = ("systemctl", "show", "--value", "--property")
+        for trigger in run((*show, "TriggeredBy", unit)).split():
+            if trigger.endswith(".socket") and run((*show, "ActiveState", trigger)) == "active\n":
+                return unit
+    return None
 
 
 def remove_empty_homes() -> None:

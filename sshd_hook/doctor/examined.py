@@ -261,6 +261,8 @@ def ask(command: Sequence[str]) -> str | None:
 
 
 def _ask_sshd(question: Question) -> Settings | SshdError:
+    with contextlib.suppress(OSError):  # sshd says it, too
+        preflight.make_sshd_answer()
     try:
         done = _run((preflight.SSHD, "-T", "-C", question.specification()))
     except (OSError, subprocess.SubprocessError) as error:
