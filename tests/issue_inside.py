@@ -1,8 +1,8 @@
 """Certificates of a CA in a private machine, for people whose login is not what is tested.
 
-Run as `python -m tests.issue_inside DATA PASSPHRASE-FILE`, with JSON on standard input: a user name
-and a public key for each session. For each it prints the session's handle, which is its refresh token
-as well, and two certificates.
+Run as `python -m tests.issue_inside DATA PASSPHRASE-FILE`, with JSON on standard input: a user name,
+a public key and the factors that were shown for each session. For each it prints the session's
+handle, which is its refresh token as well, and two certificates.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 HOUR = 3600
 
 
-def begin_session(engine: Engine, username: str, now: int) -> GrantSession:
+def begin_session(engine: Engine, username: str, factors: list[str], now: int) -> GrantSession:
     with writing(engine) as connection:
         session = GrantSession(
             sid=str(uuid.uuid4()),
@@ -42,7 +42,7 @@ def begin_session(engine: Engine, username: str, now: int) -> GrantSession:
             browser_session_id="",
             client_id="amrgate",
             scope="",
-            proofs=(Proof("pwd", now),),
+            proofs=tuple(Proof(factor, now) for factor in factors),
             via="",
             expires_at=now + HOUR,
         )
@@ -64,8 +64,8 @@ def main(data: Path, passphrase: bytes) -> None:
     issuer = Issuer(engine, keyring.unlock(data, passphrase))
     now = int(time.time())
     given = []
-    for username, key in json.load(sys.stdin):
-        session = begin_session(engine, username, now)
+    for username, key, factors in json.load(sys.stdin):
+        session = begin_session(engine, username, factors, now)
         given.append((session.handle, asyncio.run(issue(issuer, session, key, now))))
     issuer.close()
     json.dump(given, sys.stdout)

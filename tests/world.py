@@ -118,7 +118,7 @@ class World:
         wait_for(lambda: not self.machine.path(f"/proc/{self.pid}/exe").exists(), 20)
 
     def _log_in(self, *people: str) -> list[Session]:
-        asked = [(one, f"ssh-ed25519 {b64(self.keys[one])}") for one in people]
+        asked = [(one, f"ssh-ed25519 {b64(self.keys[one])}", ("pwd",)) for one in people]
         words = ("-m", "tests.issue_inside", DATA, PASSPHRASE)
         given = json.loads(self.machine.check(*PYTHON, *words, stdin=json.dumps(asked)))
         return [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from machine.needs import MachineError
 from machine.private import PrivateMachine
-from tests.releases import booted, systems
+from tests.releases import booted, pools, systems
 from tests.releases.booted import Booted
 from tests.releases.life import Life
 from tests.releases.office import Office
@@ -24,6 +24,7 @@ def main(releases: list[str]) -> int:
         booted.check()
         systems.ansible()
         bases = {release: systems.system(release) for release in releases}
+        sshds = {release: pools.openssh(release, base) for release, base in bases.items()}
     except MachineError as error:
         sys.exit(f"releases: {error}")
     failed = 0
@@ -31,7 +32,8 @@ def main(releases: list[str]) -> int:
         older, newer = systems.packages(Path(folder))
         for release, base in bases.items():
             with PrivateMachine() as machine, Booted(base, machine) as host:
-                failed += try_out(release, Life(host, Office(machine), older, newer))
+                life = Life(host, Office(machine), sshds[release], older, newer)
+                failed += try_out(release, life)
     return 1 if failed else 0
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import time
-from typing import TYPE_CHECKING, Self
+from functools import partial
+from typing import TYPE_CHECKING
 
 from machine.clients import HOST, SERVICE
-from sshd_hook import accounts, paths
+from sshd_hook import accounts, hostfiles, paths
 from tests.hosts import wait_for
+from tests.releases import by_socket, crowd, key_kinds, openssh, renewal
+from tests.releases.office import REQUIREMENT
+from tests.releases.traffic import NO_ACCESS, SOON, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,15 +21,12 @@ if TYPE_CHECKING:
 
     from tests.releases.booted import Booted
     from tests.releases.office import Office
+    from tests.releases.pools import Pool
 
 PACKAGE = "amrgate-sshd-hook"
-ARCHIVES = "/var/cache/apt/archives"
 ADMIN_KEY = "/root/admin-key"
-REQUIREMENT = '\n[organizations.acme.requirement]\namr = ["mfa"]\n'
-SOON = 60.0  # seconds: generous, the machine may be busy
 # What comes and goes, or that others write: dpkg's and apt's own lists, logs, /etc/ld.so.cache.
 NOT_OURS = r"^/(proc|sys|dev|run|tmp|root|home|var/(tmp|log|cache|lib/(dpkg|apt|systemd)))(/|$)"
-NO_ACCESS = "Error: The service doesn't exist or you do not have access to it.\n"
 ASKED = (
     "Error: Access denied\n"
     f"Service: {SERVICE}\n"
@@ -35,26 +35,27 @@ ASKED = (
     "Detail: Additional authentication is required:\n"
     "\t - Multi-factor authentication (MFA)\n"
 )
-PAM = "/etc/pam.d/sshd"
 # As when an upgrade of openssh has another file for PAM, and the administrator takes it.
-REINSTALL = (
-    f"echo '# edited' >> {PAM} &&"
-    f" dpkg --force-confask,confnew --install {ARCHIVES}/openssh-server_*.deb && rm {PAM}.dpkg-old"
-)
+REINSTALL = f"echo '# edited' >> {hostfiles.PAM} && dpkg --force-confask,confnew --install %s && rm {hostfiles.PAM}.dpkg-old"
 
 
 class Life:
     """A host, its office, and the package in two versions."""
 
-    def __init__(self, host: Booted, office: Office, older: Path, newer: Path) -> None:
+    def __init__(self, host: Booted, office: Office, pool: Pool, older: Path, newer: Path) -> None:
         self.host = host
         self.office = office
         self.older = host.put(older)
         self.newer = host.put(newer)
         self._package = newer
         self.uid = 0
+        older_sshd, self.newer_sshd = (
+            [host.put(file) for file in sorted(folder.iterdir())]
+            for folder in (pool.older, pool.newer)
+        )
+        host.check("dpkg", "--install", *older_sshd)
         _hire_an_administrator(host, office)
-        host.check("sh", "-c", REINSTALL)  # for what of openssh that leaves is not ours
+        self._replace_sshd(older_sshd)  # for what of openssh that leaves is not ours
         self.before = files(host)
 
     def steps(self) -> Iterator[tuple[str, Callable[[], None]]]:
@@ -65,6 +66,11 @@ class Life:
         yield "be refused, with the text", self.be_refused
         yield "doctor and status", self.be_healthy
         yield "upgrade while people log in", self.upgrade
+        yield "upgrade openssh while people log in", partial(openssh.upgrade, self)
+        yield "fifty log in at once, half without a factor", partial(crowd.crowd, self)
+        yield "log in with keys of each kind", partial(key_kinds.log_in_with_each, self)
+        yield "renew the host's certificates", partial(renewal.renew, self)
+        yield "the same with sshd by its socket", partial(by_socket.go_through, self)
         yield "kill -STOP the user database", self.hang
         yield "log out by logind what is refused by now", self.end_sessions
         yield "fill /run", self.fill
@@ -88,6 +94,9 @@ class Life:
         self.host.check("sshd-hook", *self.office.invite(), *admin)
         self.is_active()
         assert not self.host.path("/etc/systemd/system/amrgate-agent.service").exists()
+
+    def mend(self) -> None:
+        self.host.check("sshd-hook", "enroll", "--admin", f"admin@{HOST}", "--admin-key", ADMIN_KEY)
 
     def log_in(self) -> None:
         wait_for(self.lets_in, SOON)
@@ -163,8 +172,8 @@ class Life:
 
     def reinstall_sshd(self) -> None:
         stayed = self.office.open("alice", "cat")
-        self.host.check("sh", "-c", REINSTALL)
-        assert paths.ACCOUNT not in self.host.path(PAM).read_text()
+        self._replace_sshd(self.newer_sshd)
+        assert paths.ACCOUNT not in self.host.path(hostfiles.PAM).read_text()
         codes = self.doctor()
         assert "pam-line-missing" in codes, codes
         refused = self.office.ssh("mallory", "id")
@@ -174,7 +183,7 @@ class Life:
         has_shadow = self.host.run("getent", "shadow", SERVICE).status == 0
         assert (NO_ACCESS in refused.err) == has_shadow, refused
         assert stayed.communicate("still here\n")[0] == "still here\n"
-        self.host.check("sshd-hook", "enroll", "--admin", f"admin@{HOST}", "--admin-key", ADMIN_KEY)
+        self.mend()
         assert "pam-line-missing" not in self.doctor()
         assert self.lets_in()
 
@@ -222,6 +231,10 @@ class Life:
         again = self.office.play(self._package)
         assert "changed=0 " in again, again
 
+    def _replace_sshd(self, packages: list[str]) -> None:
+        server = next(path for path in packages if "openssh-server_" in path)
+        self.host.check("sh", "-c", REINSTALL % server)
+
     # --- looking -------------------------------------------------------------------------
 
     def lets_in(self, command: str = "echo in") -> bool:
@@ -249,43 +262,6 @@ class Life:
     def doctor(self) -> set[str]:
         found = json.loads(self.host.run("sshd-hook", "doctor", "--json").out)
         return {one["code"] for one in found["findings"]}
-
-
-class Traffic:
-    """Logins without a pause: alice's that must succeed, mallory's that must not, the admin's."""
-
-    def __init__(self, office: Office) -> None:
-        self.wrong: list[object] = []
-        self.seen: dict[str, int] = {"alice": 0, "mallory": 0, "admin": 0}
-        self._office = office
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._go_on, args=(name,)) for name in self.seen]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def wait_for_more(self) -> None:
-        """Wait until each has logged in, or not, twice more."""
-        enough = {name: count + 2 for name, count in self.seen.items()}
-        wait_for(lambda: all(self.seen[name] >= count for name, count in enough.items()), SOON)
-
-    def _go_on(self, name: str) -> None:
-        while not self._over.is_set():
-            if name == "admin":
-                ran = self._office.admin("echo", "in")
-            else:
-                ran = self._office.ssh(name, "echo", "in")
-            refused = ran.out == "" and NO_ACCESS in ran.err
-            if not (refused if name == "mallory" else ran.out == "in\n"):
-                self.wrong.append((name, ran))
-            self.seen[name] += 1
 
 
 def files(host: Booted) -> set[str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from machine.private import Result
 
 CA = "http://127.0.0.1:8022"
+DATA = "/var/lib/amrgate-ca"
 PASSWORD = "correct horse battery staple"
 REQUIREMENT = '\n[organizations.acme.requirement]\namr = ["mfa"]\n'
 START = 60.0  # seconds
@@ -71,6 +72,32 @@ class Office:
         """The administrator's own way in."""
         return self.machine.run("ssh", *QUIET, f"admin@{HOST}", *command, user="admin")
 
+    def make_key(self, person: str, kind: str, bits: str) -> str:
+        """A key in a file of theirs; its path."""
+        path = f"/home/{person}/key-{kind}-{bits}"
+        words = ("ssh-keygen", "-q", "-t", kind, "-b", bits, "-N", "", "-f", path)
+        self.machine.check(*words, user=person)
+        return path
+
+    def certify(self, person: str, keys: list[str], *factors: str) -> None:
+        """Put beside each public key a certificate of a session that showed these factors."""
+        asked = [(person, self.machine.path(key).read_text(), factors) for key in keys]
+        answers = json.loads(self._as_ca("tests.issue_inside", json.dumps(asked)))
+        for key, (_handle, lines) in zip(keys, answers, strict=True):
+            self.machine.path(certificate_of(key)).write_text(f"{lines[0]}\n")
+
+    def expired(self, certificates: list[str]) -> list[str]:
+        """A certificate that ended, for each of a host's."""
+        given = "".join(certificates)
+        return self._as_ca("tests.releases.expired_inside", given).splitlines()
+
+    def come(self, person: str, identity: str, *options: str) -> Result:
+        """A login to the service with this key and its certificate alone."""
+        certificate = f"CertificateFile={certificate_of(identity)}"
+        chosen = ("-F", "none", *QUIET, "-o", "IdentitiesOnly=yes", "-o", certificate)
+        words = ("ssh", *chosen, "-i", identity, *options, f"{SERVICE}@{HOST}", "echo", "in")
+        return self.machine.run(*words, user=person, seconds=300)
+
     def play(self, package: Path) -> str:
         """Run the example's playbook as the operator, who logs in as the administrator."""
         self.machine.path(f"/root/{package.name}").write_bytes(package.read_bytes())
@@ -89,6 +116,10 @@ class Office:
         assert ran.status == 0, ran.out + ran.err
         return ran.out
 
+    def _as_ca(self, module: str, given: str) -> str:
+        """Run a program with the CA's own code, keys and database."""
+        return self.machine.check(*PYTHON, "-m", module, DATA, PASSPHRASE, stdin=given)
+
     def _log_in(self, person: str) -> None:
         words = ("timeout", "60", "amrgate", "login", "--no-browser", "--ca", CA)
         process = self.machine.popen(words, user=person)
@@ -105,3 +136,8 @@ class Office:
         wish = {"page": "login", "url": url, "username": person, "password": PASSWORD}
         given = json.dumps(wish | {"app": None, "cookies": []})
         self.machine.check(*PYTHON, "-m", "demo.browser", stdin=given)
+
+
+def certificate_of(key: str) -> str:
+    """Where the certificate for a private or public key is kept."""
+    return f"{key.removesuffix('.pub')}-cert.pub"
