@@ -39,6 +39,7 @@ pytest_plugins = [
     "tests.service_users",
     "tests.shop",
     "tests.ssh_configs",
+    "tests.changing",
 ]
 
 # A file's tests run in one worker, so that what they share is made once. These take longest, and

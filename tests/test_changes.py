@@ -9,52 +9,24 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import delete, event, func, insert, select, text, update
+from sqlalchemy import delete, event, insert, select, text, update
 
-from ca.hosts import bundle_writer
-from ca.hosts.changes import Changes, Moment
-from ca.hosts.content import content_of
-from ca.store import changes, directory, hosts, revocations, tables
+from ca.hosts.changes import Changes
+from ca.store import directory, tables
 from ca.store.engine import reading, writing
-from ca.store.revocations import Cause
+from tests.changing import HOSTS, contents, follow
 from tests.fleet import estate
-from tests.fleet.estate import Estate, fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Connection, Engine, Table
 
-SMALL = Estate(hosts=10, services=60, hosts_of_one=2, services_of_one=3)
-HOSTS = [estate.host_name(number) for number in range(SMALL.hosts)]
 STEPS = 120
 NOTED = {
     *("hosts", "services", "environments", "projects", "project_access", "organizations"),
     *("requirements", "sso_providers", "service_users", "users"),
 }
-
-
-@pytest.fixture
-def filled(engine: Engine) -> Engine:
-    fill(engine, SMALL)
-    return engine
-
-
-def contents(engine: Engine) -> dict[str, str]:
-    """What each host is told, as a digest; nothing for one that is no more."""
-    with reading(engine) as connection:
-        known = {one.name: one for one in hosts.all_hosts(connection)}
-        return {
-            name: bundle_writer.encode(content_of(connection, known[name], (b"ca",))).digest()
-            if name in known
-            else ""
-            for name in HOSTS
-        }
-
-
-def follow(engine: Engine, followed: Changes) -> Moment:
-    with reading(engine) as connection:
-        return followed.follow(connection)
 
 
 class Hand:
@@ -328,90 +300,3 @@ def test_of_too_many_names_it_is_enough_that_it_was_everybody(
 
     assert all(followed.since(name, moment) for name in HOSTS)
     assert not any(followed.since(name, later) for name in HOSTS)
-
-
-# --- revocations ----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def revoking(filled: Engine) -> tuple[Engine, Changes, Moment]:
-    """Everybody of the first organization's people has a certificate."""
-    now = int(time.time())
-    with writing(filled) as connection:
-        connection.execute(
-            insert(tables.certificates),
-            [
-                {
-                    "serial": number + 1,
-                    "kind": "user",
-                    "subject": estate.user_id(0, number),
-                    "issued_at": now,
-                    "valid_before": now + 3600,
-                }
-                for number in range(estate.PEOPLE_OF_ONE)
-            ],
-        )
-    followed = Changes()
-    return filled, followed, follow(filled, followed)
-
-
-def _woken(engine: Engine, followed: Changes, moment: Moment) -> set[str]:
-    follow(engine, followed)
-    return {name for name in HOSTS if followed.since(name, moment)}
-
-
-def test_a_revocation_wakes_the_hosts_on_which_its_user_has_a_role(
-    revoking: tuple[Engine, Changes, Moment],
-) -> None:
-    engine, followed, moment = revoking
-    has_role, has_none = estate.user_id(0, 0), estate.user_id(0, 1)
-    now = int(time.time())
-    with writing(engine) as connection:
-        revocations.revoke_user(connection, has_none, Cause(now, "operator", "user:revoke"))
-    assert not _woken(engine, followed, moment)
-
-    with writing(engine) as connection:
-        revocations.revoke_user(connection, has_role, Cause(now, "operator", "user:revoke"))
-    assert _woken(engine, followed, moment) == set(HOSTS[:2])
-
-
-def test_so_does_one_that_spares_open_connections_no_more(
-    revoking: tuple[Engine, Changes, Moment],
-) -> None:
-    engine, followed, moment = revoking
-    now = int(time.time())
-    with writing(engine) as connection:
-        revocations.revoke_serial(connection, 1, Cause(now, "somebody", revocations.SPARING))
-    moment = follow(engine, followed)
-
-    with writing(engine) as connection:
-        revocations.revoke_serial(connection, 1, Cause(now, "operator", "certificate:revoke"))
-
-    assert _woken(engine, followed, moment) == set(HOSTS[:2])
-
-
-def test_a_key_that_is_revoked_concerns_everybody(
-    revoking: tuple[Engine, Changes, Moment],
-) -> None:
-    engine, followed, moment = revoking
-    with writing(engine) as connection:
-        revocations.revoke_key(connection, "0" * 64, Cause(1, "operator", "key:revoke"))
-
-    assert _woken(engine, followed, moment) == set(HOSTS)
-
-
-def test_what_leaves_the_list_concerns_nobody(revoking: tuple[Engine, Changes, Moment]) -> None:
-    engine, followed, _moment = revoking
-    now = int(time.time())
-    with writing(engine) as connection:
-        revocations.revoke_serial(connection, 1, Cause(now, "operator", "certificate:revoke"))
-    moment = follow(engine, followed)
-
-    with writing(engine) as connection:
-        revocations.drop_overdue(connection, now + 9000)
-
-    assert follow(engine, followed).revocations > moment.revocations
-    assert not _woken(engine, followed, moment)
-    with reading(engine) as connection:
-        assert connection.execute(select(func.count(tables.revocations.c.serial))).scalar() == 0
-    assert changes.EVERYBODY not in HOSTS
