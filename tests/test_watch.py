@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from ca.hosts.changes import Changes, Moment
@@ -20,8 +19,6 @@ from tests.directory import ACME, SERVICE, apply_text
 from tests.host_client import ELSEWHERE, GLOBEX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ca.services import Services
 
 ACME_HOSTS = ("ssh.acme.example", "ssh2.acme.example")
@@ -41,7 +38,7 @@ class Worker:
         self.engine = services.engine
         self.changes = Changes()
         self.stopping = threading.Event()
-        self.watch = Watch(services.engine, self.changes, self.stopping)
+        self.watch = Watch(services.engine, services.standings, self.changes, self.stopping)
         self.moment = self.look()
 
     def look(self) -> Moment:
@@ -71,16 +68,17 @@ def worker(three_hosts: Services) -> Worker:
 
 
 @pytest.fixture
-def asked(worker: Worker) -> Iterator[list[object]]:
+def asked(services: Services, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A list that grows with each question to the database."""
-    every: list[object] = []
+    every: list[float] = []
+    really = services.standings.now
 
-    def note(connection: object) -> None:
-        every.append(connection)
+    async def now() -> Moment:
+        every.append(time.monotonic())
+        return await really()
 
-    event.listen(worker.engine, "begin", note)
-    yield every
-    event.remove(worker.engine, "begin", note)
+    monkeypatch.setattr(services.standings, "now", now)
+    return every
 
 
 def test_a_change_wakes_whom_it_concerns_and_nobody_else(worker: Worker) -> None:
@@ -134,7 +132,7 @@ def test_who_heard_of_it_elsewhere_waits_for_the_next(worker: Worker) -> None:
     assert asyncio.run(scenario()) >= 0.5
 
 
-def test_a_thousand_that_wait_ask_one_question(worker: Worker, asked: list[object]) -> None:
+def test_a_thousand_that_wait_ask_one_question(worker: Worker, asked: list[float]) -> None:
     async def scenario() -> list[float]:
         waiting = [
             asyncio.create_task(worker.waited(ACME_HOSTS[0], worker.moment, 20))
@@ -148,7 +146,7 @@ def test_a_thousand_that_wait_ask_one_question(worker: Worker, asked: list[objec
     assert 1 < len(asked) < 300
 
 
-def test_nobody_asks_while_nobody_waits(worker: Worker, asked: list[object]) -> None:
+def test_nobody_asks_while_nobody_waits(worker: Worker, asked: list[float]) -> None:
     async def scenario() -> int:
         await worker.waited(GLOBEX_HOST, worker.moment, 0.1)
         await asyncio.sleep(0.3)
@@ -160,17 +158,18 @@ def test_nobody_asks_while_nobody_waits(worker: Worker, asked: list[object]) -> 
 
 
 @pytest.fixture
-def away(worker: Worker) -> Iterator[threading.Event]:
+def away(services: Services, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """The database, once this is set."""
     gone = threading.Event()
+    really = services.standings.now
 
-    def refuse(*_: Any) -> None:
+    async def now() -> Moment:
         if gone.is_set():
             raise OperationalError("", None, Exception("away"))
+        return await really()
 
-    event.listen(worker.engine, "begin", refuse)
-    yield gone
-    event.remove(worker.engine, "begin", refuse)
+    monkeypatch.setattr(services.standings, "now", now)
+    return gone
 
 
 def test_a_database_that_comes_back_is_asked_again(worker: Worker, away: threading.Event) -> None:

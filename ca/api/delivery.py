@@ -1,11 +1,14 @@
 """How a worker answers hosts that ask what they are to obey, and wait for that to change."""
 
+import asyncio
 import time
 from base64 import b64encode
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import JSONResponse, Response
@@ -23,7 +26,10 @@ from ca.keys.files import FileSigner, public_line
 from ca.services import Services
 from ca.store.hosts import Built, Host
 
+T = TypeVar("T")
+
 MAX_WAIT = 55  # seconds: less than the minute after which proxies give up
+AT_ONCE = 4  # threads: after a restart all hosts ask at once, and people must not wait for them
 SMALL = 16 << 10  # bytes of a revocation list that is encoded while everybody else waits
 
 
@@ -72,8 +78,9 @@ class Delivery:
     def __init__(self, services: Services) -> None:
         self._services = services
         changes = Changes()
-        self._watch = Watch(services.engine, changes, services.stopping)
+        self._watch = Watch(services.engine, services.standings, changes, services.stopping)
         self._policies = Policies(services.engine, services.keys, changes)
+        self._threads = ThreadPoolExecutor(AT_ONCE, "hosts")
 
     async def answer(self, request: Request, host_id: str) -> Response:
         """Answer the host's question, as late as it lets us.
@@ -101,7 +108,7 @@ class Delivery:
                 now = quiet_at
                 break
         if state.needs_bundle(asked) or not self._is_quick(state):
-            return await run_in_threadpool(self._write, state, asked, now, accepted)
+            return await self._elsewhere(self._write, state, asked, now, accepted)
         return self._write(state, asked, now, accepted)
 
     async def _look(self, standing: Standing, asked: Asked) -> State:
@@ -109,12 +116,20 @@ class Delivery:
         floor = max(asked.version, asked.floor)
         built = self._policies.known(host, as_of, floor)
         if built is None:
-            current = await run_in_threadpool(self._policies.current, host, floor)
+            current = await self._elsewhere(self._policies.current, host, floor)
             as_of, built = current.as_of, current.built
-        revoked = self._services.revocations.known(standing.moment.revocations)
+        version = standing.moment.revocations
+        revoked = self._services.revocations.known(version)
         if revoked is None:
-            revoked = await run_in_threadpool(self._services.revocations.current)
+            revoked = await self._elsewhere(self._revoked, version)
         return State(host, Moment(as_of, revoked.version), built, revoked)
+
+    def _revoked(self, version: int) -> RevocationList:
+        # All who were woken by a revocation come here: the first one has it written.
+        return self._services.revocations.known(version) or self._services.revocations.current()
+
+    async def _elsewhere(self, work: Callable[..., T], *words: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *words)
 
     def _is_quick(self, state: State) -> bool:
         """Whether an answer without a bundle is made in less time than another thread is asked."""

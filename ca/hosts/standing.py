@@ -34,6 +34,7 @@ class Standings:
 
     def __init__(self, engine: Engine, notes: Notes) -> None:
         self._lookup = Lookup(engine, hosts.STANDING)
+        self._versions = Lookup(engine, hosts.VERSIONS)
         self._notes = notes
 
     async def find(self, host_id: str, token: str) -> Standing:
@@ -50,6 +51,12 @@ class Standings:
             self._notes.heard(host.id, now)
         return Standing(host, Moment(row.directory, row.revocations))
 
+    async def now(self) -> Moment:
+        """The versions of all that hosts obey."""
+        row = await self._versions.one()
+        return Moment(row.directory, row.revocations)
+
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connections."""
         self._lookup.close()
+        self._versions.close()

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.concurrency import run_in_threadpool
 
+from ca.errors import Unavailable
 from ca.store.engine import reading
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from ca.hosts.changes import Changes, Moment
+    from ca.hosts.standing import Standings
 
 log = structlog.get_logger()
 
@@ -35,14 +37,19 @@ class Watch:
     object belongs to one event loop.
     """
 
-    def __init__(self, engine: Engine, changes: Changes, stopping: threading.Event) -> None:
+    def __init__(
+        self, engine: Engine, standings: Standings, changes: Changes, stopping: threading.Event
+    ) -> None:
         self._engine = engine
+        self._standings = standings
         self._changes = changes
         self._stopping = stopping
         self._moment: Moment | None = None  # that was seen last
         self._asked_at = 0  # seconds since the epoch, of the last question that was answered
         self._waiting: defaultdict[str, dict[asyncio.Event, Moment]] = defaultdict(dict)
         self._task: asyncio.Task[None] | None = None
+        # Its own: behind hosts that all ask for everything, a change would be heard of late.
+        self._thread = ThreadPoolExecutor(1, "watch")
 
     async def wait(self, name: str, moment: Moment, seconds: float) -> int | None:
         """Return as soon as something after `moment` may concern the host `name`.
@@ -72,7 +79,7 @@ class Watch:
         while self._waiting:  # so no question is on its way when the service stops
             try:
                 await self._ask()
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, Unavailable) as error:
                 # Who waits is told when they ask again; until then the database may be back.
                 log.warning("watch", error=type(error).__name__)
             await asyncio.sleep(INTERVAL)
@@ -82,10 +89,11 @@ class Watch:
 
     async def _ask(self) -> None:
         asked_at = int(time.time())
-        before, self._moment = self._moment, await run_in_threadpool(self._read)
-        self._asked_at = asked_at
-        if before != self._moment:
+        if await self._standings.now() != self._moment:
+            loop = asyncio.get_running_loop()
+            self._moment = await loop.run_in_executor(self._thread, self._read)
             self._wake(self._changes.since)
+        self._asked_at = asked_at
 
     def _wake(self, is_woken: Callable[[str, Moment], bool]) -> None:
         for name, some in self._waiting.items():

@@ -133,9 +133,9 @@ class Revocations:
         self._writing = threading.Lock()
 
     def known(self, version: int) -> RevocationList | None:
-        """The list of this version, if it is the one that was written last."""
+        """The list that was written last, if it is of this version or a later one."""
         kept = self._kept
-        return kept if kept is not None and kept.version == version else None
+        return kept if kept is not None and kept.version >= version else None
 
     def current(self) -> RevocationList:
         """The list as the database has it now. Takes a while after a change."""

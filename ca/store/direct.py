@@ -62,7 +62,9 @@ class Lookup:
     def __init__(self, engine: Engine, query: Select[Any]) -> None:
         self._engine = engine
         self._query = query
-        self._pooled = engine.raw_connection() if engine.dialect.name == "sqlite" else None
+        self._own = engine.raw_connection() if engine.dialect.name == "sqlite" else None
+        if self._own is not None:
+            self._own.detach()  # from the pool, which need not do without one
         self._statement = Statement(engine, query)
         columns = query.selected_columns
         self._names = tuple(columns.keys())
@@ -76,11 +78,11 @@ class Lookup:
             Unavailable: SQLite cannot read its file.
             SQLAlchemyError: another database does not answer.
         """
-        if self._pooled is None:
+        if self._own is None:
             return await run_in_threadpool(self._ask, values)
         try:
             with self._turn:
-                cursor = self._pooled.cursor()
+                cursor = self._own.cursor()
                 try:
                     fields = self._statement.run(cursor, values).fetchone()
                 finally:
@@ -90,9 +92,9 @@ class Lookup:
         return None if fields is None else self._named(fields)
 
     def close(self) -> None:
-        """Give the connection back."""
-        if self._pooled is not None:
-            self._pooled.close()
+        """Close the connection."""
+        if self._own is not None:
+            self._own.close()
 
     def _named(self, fields: Iterable[Any]) -> SimpleNamespace:
         """The driver's row as SQLAlchemy would give it."""

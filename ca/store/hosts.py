@@ -81,12 +81,16 @@ _COLUMNS = (
 )
 
 
-STANDING: Select[Any] = select(
-    *_COLUMNS,
+VERSIONS: Select[Any] = select(
     select(tables.directory_version.c.version).scalar_subquery().label("directory"),
     select(tables.revocation_list.c.version).scalar_subquery().label("revocations"),
-).where(hosts.c.token_hash == bindparam("token_hash", type_=String))
-"""The host whose token this is, for `host_of`, and the versions of all that hosts obey."""
+)
+"""Those of all that hosts obey."""
+
+STANDING: Select[Any] = VERSIONS.add_columns(*_COLUMNS).where(
+    hosts.c.token_hash == bindparam("token_hash", type_=String)
+)
+"""The versions, and the host whose token this is, for `host_of`."""
 
 
 def host_of(row: Any) -> Host:

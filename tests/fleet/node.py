@@ -123,6 +123,10 @@ class Pollers:
             process.kill()
             process.communicate()
 
+    def seconds(self) -> float:
+        """The processor time that they have used."""
+        return sum(_seconds(process.pid) for process in self._running)
+
     def listen(self, seconds: float) -> None:
         """Take in what the hosts say, for so long."""
         deadline = time.monotonic() + seconds

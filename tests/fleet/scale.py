@@ -1,14 +1,17 @@
 """Keep many hosts in long poll on one node, change things, and see what it costs and how fast it is.
 
-`python -m tests.fleet.scale [--hosts N] [--services N] [--changes N] [--folder F]`. Figures are one line each.
-Every change is checked: each host that it concerns must be sent it, and no other host anything.
+`python -m tests.fleet.scale [--hosts N] [--services N] [--changes N]`. Every change is checked: each
+host that it concerns must be sent it, and no other host anything. "CPU" is the node's alone; what the
+processes that play the hosts use is said beside it. A run that is cut short says what it has seen.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import resource
+import signal
 import statistics
 import tempfile
 import time
@@ -23,6 +26,7 @@ from ca.issuance import revocation
 from ca.store import directory, revocations, tables
 from ca.store.directory import Requirement
 from ca.store.engine import reading, writing
+from sshd_hook.agent.poll import WAIT
 from tests.fleet import estate as names
 from tests.fleet.estate import Estate
 from tests.fleet.node import Node, Pollers
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 PER_HOUR = 10_000
 IDLE = 60  # seconds
 PATIENCE = 120  # seconds without anything new
+TELL_EVERY = 30  # seconds
+TELL_CHANGES = 50
 CLIENTS = 2  # processes that play hosts
 ONE_OF_A_HUNDRED = 98
 
@@ -59,49 +65,71 @@ class Drill:
 
     def settle(self) -> None:
         """Wait until every host has its policy."""
-        begun = last = time.monotonic()
-        used, had = self._node.seconds(), 0
+        begun = last = told = time.monotonic()
+        used, played = self._used()
+        had = 0
         while had < self._estate.hosts:
             self._pollers.listen(1)
+            now = time.monotonic()
             if len(self._pollers.policies) > had:
-                had, last = len(self._pollers.policies), time.monotonic()
-            assert time.monotonic() - last < PATIENCE, "no more hosts come"
-        cpu = self._node.seconds() - used
-        hosts = self._estate.hosts
-        say(f"join: {hosts} hosts have their first policy after {time.monotonic() - begun:.0f} s,")
-        say(f"  {cpu:.0f} CPU s, {1000 * cpu / hosts:.2f} ms a host; {self._node.memory()} MiB")
+                had, last = len(self._pollers.policies), now
+            assert now - last < PATIENCE, f"no more hosts come; {len(self._pollers.failed)} failed"
+            if now - told > TELL_EVERY:
+                told = now
+                self._tell_join(had, now - begun, used, played)
+        self._tell_join(had, time.monotonic() - begun, used, played)
+
+    def _tell_join(self, had: int, took: float, used: float, played: float) -> None:
+        cpu, playing = self._used()
+        cpu, playing = cpu - used, playing - played
+        say(f"join: {had} hosts have their first policy after {took:.0f} s,")
+        say(
+            f"  {cpu:.0f} CPU s, {1000 * cpu / max(had, 1):.2f} ms a host; {self._node.memory()} MiB;"
+        )
+        say(f"  {len(self._pollers.failed)} polls failed; {playing:.0f} CPU s of the players")
+
+    def _used(self) -> tuple[float, float]:
+        """The processor time of the node, and of those who play the hosts."""
+        return self._node.seconds(), self._pollers.seconds()
 
     def idle(self, seconds: float) -> None:
         """See what it costs when nothing changes."""
         self._pollers.listen(seconds / 2)
-        used = self._node.seconds()
+        used, played = self._used()
         self._pollers.listen(seconds)
-        cpu = (self._node.seconds() - used) / seconds
-        say(f"idle: {100 * cpu:.0f} % of a core, {self._node.memory()} MiB")
+        cpu, playing = self._used()
+        cpu, playing = (cpu - used) / seconds, (playing - played) / seconds
+        polls = self._estate.hosts / (WAIT + 0.5)  # each pauses half a second between two
+        say(f"idle: {100 * cpu:.0f} % of a core, {1000 * cpu / polls:.2f} ms a poll,")
+        say(f"  {self._node.memory()} MiB; players: {100 * playing:.0f} % of a core")
 
     def changes(self, count: int, per_hour: int) -> int:
         """Change things at an even pace; how many hosts were not sent a change that concerns them.
 
         None waits for the one before.
         """
-        used, begun = self._node.seconds(), time.monotonic()
-        made = []
-        for number in range(count):
-            due = begun + number * 3600 / per_hour
-            self._pollers.listen(max(0.0, due - time.monotonic()))
-            made.append(self._change(number))
-        self._pollers.listen(5)
-        waited = 5
-        while self._missing(made) and waited < PATIENCE:
-            self._pollers.listen(1)
-            waited += 1
-        took = time.monotonic() - begun
-        self._report(made, self._node.seconds() - used, took)
+        begun, (used, played) = time.monotonic(), self._used()
+        made: list[Change] = []
+        try:
+            for number in range(count):
+                due = begun + number * 3600 / per_hour
+                self._pollers.listen(max(0.0, due - time.monotonic()))
+                made.append(self._change(number))
+                if (number + 1) % TELL_CHANGES == 0:
+                    say(f"  {number + 1} changes, {self._missing(made)} not yet sent")
+            self._pollers.listen(5)
+            waited = 5
+            while self._missing(made) and waited < PATIENCE:
+                self._pollers.listen(1)
+                waited += 1
+        finally:
+            cpu, playing = self._used()
+            self._report(made, cpu - used, playing - played, time.monotonic() - begun)
         return self._missing(made)
 
     def revoke(self) -> int:
         """Revoke a key, which every host must hear of; how many do not."""
-        used, at = self._node.seconds(), time.monotonic()
+        at, (used, played) = time.monotonic(), self._used()
         fingerprint = f"SHA256:{self._random.randbytes(32).hex()[:42]}A"
         now = int(time.time())
         revocation.revoke_key(self._node.engine, fingerprint, (), "operator", "lost", now=now)
@@ -111,8 +139,9 @@ class Drill:
             self._pollers.listen(0.5)
         late = sorted(when - at for had, when in self._pollers.lists.values() if had >= version)
         left = self._without_list(version)
-        cpu = self._node.seconds() - used
-        say(f"revoked key: {len(late)} hosts, {left} without; {spread(late)}; {cpu:.1f} CPU s")
+        cpu, playing = self._used()
+        say(f"revoked key: {len(late)} hosts, {left} without; {spread(late)};")
+        say(f"  {cpu - used:.1f} CPU s; {playing - played:.1f} of the players")
         return left
 
     def restart(self) -> None:
@@ -182,7 +211,9 @@ class Drill:
             change.obeyed = [when - change.at for when in sent if when]
         return missing
 
-    def _report(self, made: list[Change], cpu: float, took: float) -> None:
+    def _report(self, made: list[Change], cpu: float, playing: float, took: float) -> None:
+        if not made:
+            return
         missing = self._missing(made)
         obeyed = sorted(late for change in made for late in change.obeyed)
         worst = sorted(max(change.obeyed) for change in made if change.obeyed)
@@ -190,7 +221,8 @@ class Drill:
             f"changes: {len(made)} in {took:.0f} s; {len(obeyed)} hosts concerned, {missing} missed"
         )
         say(f"  to each host: {spread(obeyed)}; to the last of a change: {spread(worst)}")
-        say(f"  {100 * cpu / took:.0f} % of a core, {1000 * cpu / len(made):.0f} CPU ms a change")
+        say(f"  {100 * cpu / took:.0f} % of a core, {1000 * cpu / len(made):.0f} CPU ms a change;")
+        say(f"  players: {100 * playing / took:.0f} % of a core")
 
 
 def spread(values: list[float]) -> str:
@@ -216,11 +248,14 @@ def main() -> None:
     chosen = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was seen is said
     estate = Estate(chosen.hosts, chosen.services)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="amrgate-scale-")))
+        begun = time.monotonic()
         node = Node(folder, estate, chosen.workers)
         stack.callback(node.stop)
+        say(f"filled: {chosen.services} services, {time.monotonic() - begun:.0f} s; load {load()}")
         pollers = stack.enter_context(Pollers(node, estate, CLIENTS, chosen.ramp))
         drill = Drill(estate, node, pollers)
         drill.settle()
@@ -228,6 +263,12 @@ def main() -> None:
         drill.changes(chosen.changes, chosen.per_hour)
         drill.revoke()
         drill.restart()
+        say(f"load {load()}")
+
+
+def load() -> str:
+    """How busy the machine was in the last one, five and fifteen minutes."""
+    return " ".join(f"{one:.1f}" for one in os.getloadavg())
 
 
 if __name__ == "__main__":
