@@ -48,7 +48,7 @@ def content(**changes: Any) -> BundleContent:
     return BundleContent(**{**fields, **changes})
 
 
-def service(**changes: Any) -> ServiceRecord:
+def a_service(**changes: Any) -> ServiceRecord:
     fields: dict[str, Any] = {
         "name": SERVICE,
         "requirement": Requirement(),

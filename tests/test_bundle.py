@@ -20,11 +20,11 @@ from tests.bundles import (
     REPORTED,
     REPORTING,
     Other,
+    a_service,
     content,
     read_all,
     reported,
     same_draws,
-    service,
     told,
 )
 from tests.questions import CAROL, DAVE, DAY, FOREIGN, HOST, SERVICE
@@ -176,7 +176,7 @@ def test_what_a_host_is_told_is_what_the_digest_is_of() -> None:
         content(host_id=HOST[:-1] + "2"),
         content(authorities=(CA_KEY,)),
         content(services=content().services[:2]),
-        content(services=[*content().services[:2], service(name=FOREIGN, access_list=1)]),
+        content(services=[*content().services[:2], a_service(name=FOREIGN, access_list=1)]),
         content(access_lists=[{CAROL: (CONTRIBUTOR, True)}, {DAVE: (VIEWER, True)}]),
         content(access_lists=[{CAROL: (CONTRIBUTOR, False)}, {}]),
     ]

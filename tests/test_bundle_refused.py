@@ -12,7 +12,7 @@ from ca.hosts import bundle_writer
 from sshd_hook import bundle
 from sshd_hook.bundle import Bundle, BundleError, ServiceRecord
 from sshd_hook.policy import CONTRIBUTOR, OWNER, Requirement
-from tests.bundles import CA_KEY, content, read_all, same_draws, service, told
+from tests.bundles import CA_KEY, a_service, content, read_all, same_draws, told
 from tests.questions import CAROL, DAVE, DAY, FOREIGN, GUARDED, NOWHERE, SERVICE, record
 from tests.questions import content as plain_content
 
@@ -86,26 +86,26 @@ def test_nothing_but_a_value_error_comes_of_garbage(noise: bytes, start: int, en
 @pytest.mark.parametrize(
     "wrong",
     [
-        service(name=f"{SERVICE}--0"),
-        service(name="abcdefg123456"),
-        service(name="root"),
-        service(access_list=2),
-        service(access_list=-1),
-        service(max_offline=0),
-        service(max_offline=DAY + 1),
-        service(forwards=('127.0.0.1:1",command="x',)),
-        service(forwards=("127.0.0.1:0",)),
-        service(forwards=("127.0.0.1:65536",)),
-        service(forwards=("127.0.0.1:*",)),
-        service(forwards=(":22",)),
-        service(forwards=("a:1,b:2",)),
-        service(forwards=("h" * 63 + ".example:22",) * 200),
-        service(requirement=Requirement(networks=("10.0.0.0/8#",))),
-        service(requirement=Requirement(networks=("!10.0.0.0/8",))),
-        service(requirement=Requirement(networks=("",))),
-        service(requirement=Requirement(frozenset({"pwd"}))),
-        service(requirement=Requirement(frozenset({"sso:Acme"}))),
-        service(requirement=Requirement(providers=frozenset({"a,b"}))),
+        a_service(name=f"{SERVICE}--0"),
+        a_service(name="abcdefg123456"),
+        a_service(name="root"),
+        a_service(access_list=2),
+        a_service(access_list=-1),
+        a_service(max_offline=0),
+        a_service(max_offline=DAY + 1),
+        a_service(forwards=('127.0.0.1:1",command="x',)),
+        a_service(forwards=("127.0.0.1:0",)),
+        a_service(forwards=("127.0.0.1:65536",)),
+        a_service(forwards=("127.0.0.1:*",)),
+        a_service(forwards=(":22",)),
+        a_service(forwards=("a:1,b:2",)),
+        a_service(forwards=("h" * 63 + ".example:22",) * 200),
+        a_service(requirement=Requirement(networks=("10.0.0.0/8#",))),
+        a_service(requirement=Requirement(networks=("!10.0.0.0/8",))),
+        a_service(requirement=Requirement(networks=("",))),
+        a_service(requirement=Requirement(frozenset({"pwd"}))),
+        a_service(requirement=Requirement(frozenset({"sso:Acme"}))),
+        a_service(requirement=Requirement(providers=frozenset({"a,b"}))),
     ],
     ids=lambda wrong: f"{wrong.name[-12:]}-{wrong.forwards[:1]}-{wrong.max_offline}",
 )
@@ -117,7 +117,7 @@ def test_a_service_that_hosts_could_not_obey_is_not_written(wrong: ServiceRecord
 @pytest.mark.parametrize(
     "changes",
     [
-        {"services": (service(), service())},
+        {"services": (a_service(), a_service())},
         {"access_lists": [{"alice": (CONTRIBUTOR, False)}, {}]},
         {"access_lists": [{CAROL: (0, False)}, {}]},
         {"access_lists": [{CAROL: (OWNER + 1, False)}, {}]},
