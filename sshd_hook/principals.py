@@ -209,7 +209,8 @@ def _decide(question: Question, policy: Policy, now: int) -> Answer:
         raise DeniedError("no_account", "the service has no account yet: see the agent's log")
     options = _options(record)
     if _has_entry(policy, question):
-        options = f'{options},command="{ENTER} {question.name}"'
+        # exec: a shell that waited would be ended by the Ctrl-C that is meant for what runs inside.
+        options = f'{options},command="exec {ENTER} {question.name}"'
     if record.reported is None:
         return _admission(question, options)
     return _admission(question, options, decide(record.reported, access, claims, None, now).missing)
