@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shlex
+import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,21 +16,28 @@ from hypothesis import strategies as st
 
 from machine.clients import FORMS, SERVICE
 from machine.host import Service
+from machine.private import PYTHON
 from sshd_hook import entry, paths
+from tests.hosts import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from machine.host import Host
+    from machine.private import Machine, Result
 
 ROOT = f"/srv/roots/{SERVICE}"
-CHROOT = "/usr/bin/unshare --user --map-current-user --root=/srv/roots/{service} --wd=/home"
-NSENTER = "/usr/bin/nsenter --preserve-credentials --user=/run/ns/{service}.user"
-NSENTER += " --mount=/run/ns/{service}.mnt /usr/bin/env --chdir=/home"
+# What the document tells people to write, and which line of the file is whose.
+DOCUMENT = (Path(__file__).parent.parent / "docs" / "hosts.md").read_text()
+SECTION = DOCUMENT.partition("## Into a container or a chroot")[2].partition("\n## ")[0]
+BLOCKS = [textwrap.dedent(block) for block in re.findall(r"(?:^ {4}.*\n)+", SECTION, re.MULTILINE)]
+ENTRIES, SCRIPT, SUDOERS = BLOCKS
+ENTER_CONTAINER, RULE = "/usr/local/sbin/enter-container", "/etc/sudoers.d/enter-container"
+RECIPES = {"chroot": "/usr/bin/unshare", "nsenter": "/usr/bin/nsenter", "exec": "/usr/bin/sudo"}
 # A root with programs of its own, and the service's files.
 BUILD = f"""
 set -e
-mkdir -p {ROOT}/usr {ROOT}/home {ROOT}/dev {ROOT}/etc {ROOT}/old
+mkdir -p {ROOT}/usr {ROOT}/home {ROOT}/dev {ROOT}/etc {ROOT}/old {ROOT}/proc
 mount --rbind /usr {ROOT}/usr
 for name in bin sbin lib lib64; do ln -s usr/$name {ROOT}/$name; done
 for device in null tty; do
@@ -50,8 +63,8 @@ touch /run/ns/{SERVICE}.user /run/ns/{SERVICE}.mnt
 for processor in $(seq 0 $(($(nproc) - 1))); do
     taskset -c $processor setpriv --reuid=$uid --regid=$uid --clear-groups \\
         unshare --user --map-root-user --mount sh -c '
-            mount --rbind {ROOT} {ROOT}; cd {ROOT}; mkdir -p old; pivot_root . old 2>/dev/null
-            exec sleep 1000' >/dev/null 2>&1 </dev/null &
+            mount --rbind {ROOT} {ROOT}; cd {ROOT}; mount --rbind /proc proc
+            pivot_root . old; umount -l /old; exec sleep 1000' >/dev/null 2>&1 </dev/null &
     pid=$!
     until [ "$(cat /proc/$pid/comm)" = sleep ]; do kill -0 $pid; sleep 0.05; done
     mount --bind /proc/$pid/ns/mnt /run/ns/{SERVICE}.mnt && break
@@ -59,25 +72,94 @@ done
 mount --bind /proc/$pid/ns/user /run/ns/{SERVICE}.user
 """
 
+# The same root, for an engine. With cgroups of both versions, as few machines have them, it runs nothing.
+ENGINE = """
+set -e
+[ "$(stat -fc %T /sys/fs/cgroup)" = cgroup2fs ] || mount -t cgroup2 cgroup /sys/fs/cgroup
+echo "127.0.1.1 $(uname -n)" >> /etc/hosts
+mkdir /srv/bundle
+"""
+START = f"""
+cat > /srv/bundle/config.json
+crun --cgroup-manager=disabled run --detach --bundle /srv/bundle {SERVICE} \\
+    </dev/null >/var/log/container 2>&1
+"""
 
-@pytest.fixture(params=["chroot", "nsenter"])
-def inside(host: Host, request: pytest.FixtureRequest) -> Iterator[Host]:
+
+def container(uid: int) -> dict[str, object]:
+    """The container as engines describe one (OCI runtime specification, config.md)."""
+    mounts = [("/proc", "proc", []), ("/dev", "tmpfs", ["mode=755"])]
+    mounts.append(("/dev/pts", "devpts", ["newinstance", "ptmxmode=0666", "mode=0620"]))
+    return {
+        "ociVersion": "1.0.0",
+        "root": {"path": ROOT},
+        "process": {
+            "args": ["/bin/sleep", "1000"],
+            "cwd": "/home",
+            "env": ["PATH=/usr/bin:/bin", "WHERE=container"],
+            "user": {"uid": uid, "gid": uid},
+        },
+        "mounts": [
+            {"destination": at, "type": kind, "source": kind, "options": options}
+            for at, kind, options in mounts
+        ],
+        "linux": {"namespaces": [{"type": kind} for kind in ("mount", "pid", "ipc", "uts")]},
+    }
+
+
+def start_container(machine: Machine) -> None:
+    """Run it; it goes on after this command."""
+    uid = int(machine.check("id", "-u", SERVICE))
+    machine.check("sh", "-c", START, stdin=json.dumps(container(uid)))
+
+
+def install_engine(machine: Machine) -> None:
+    """Run the container, and let its service in as the document says."""
+    machine.check("sh", "-c", ENGINE)
+    start_container(machine)
+    rule = re.sub(r"^\w{13}-\S+", SERVICE, SUDOERS, flags=re.MULTILINE)
+    for path, text, mode in ((ENTER_CONTAINER, SCRIPT, 0o755), (RULE, rule, 0o440)):
+        machine.path(path).write_text(text)
+        machine.path(path).chmod(mode)
+
+
+def let_in(machine: Machine, recipe: str) -> None:
+    """Make it the way into the service."""
+    (words,) = re.findall(rf"^\S+ +({RECIPES[recipe]} .*)$", ENTRIES, re.MULTILINE)
+    machine.path(paths.ENTRY).write_text(f"# ours\n{SERVICE}  {words}\n*  -\n")
+
+
+@pytest.fixture(params=RECIPES)
+def recipe(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def inside(host: Host, recipe: str) -> Iterator[Host]:
     machine = host.machine
+    if recipe == "exec" and os.geteuid() != 0:
+        pytest.skip("without root nobody in the private machine can gain root by sudo")
     if not machine.path(f"{ROOT}/home/where").exists():
         machine.check("sh", "-c", BUILD)
-    if request.param == "nsenter" and not machine.path("/run/ns").exists():
+    if recipe == "nsenter" and not machine.path("/run/ns").exists():
         machine.check("sh", "-c", CONTAINER)
-    words = CHROOT if request.param == "chroot" else NSENTER
-    machine.path(paths.ENTRY).write_text(f"# ours\n{SERVICE}  {words}\n*  -\n")
+    if recipe == "exec" and not machine.path("/srv/bundle").exists():
+        install_engine(machine)
+    let_in(machine, recipe)
     yield host
     machine.path(paths.ENTRY).unlink()
 
 
+END_REFUSED = """
+import time
+from sshd_hook.agent import connections
+print(connections.end_refused(int(time.time())))
+"""
 INSIDE = [form for form in FORMS if form.name != "ssh -N -L"]  # which would stay
 FILES = {"scp": "note-scp", "scp -O": "note-rcp", "sftp": "note-sftp", "rsync": "note-rsync"}
 
 
-def test_every_client_is_inside(inside: Host) -> None:
+def test_every_client_is_inside(inside: Host, recipe: str) -> None:
     inside.certify("alice")
     for form in INSIDE:
         used = inside.use("alice", form)
@@ -86,17 +168,68 @@ def test_every_client_is_inside(inside: Host) -> None:
         if form.name in FILES:
             file = inside.machine.path(f"{ROOT}/home/{FILES[form.name]}")
             assert file.read_text() == "a note of alice\n", form.name
+            assert file.stat().st_uid == file.parent.stat().st_uid, form.name
             file.unlink()
         else:
             assert used.out.strip() in ("the-service", "root"), (form.name, used)
-    where = inside.ssh("alice", "cat where; echo \"$HOME's 'a  b'\"; exit 7")
-    assert (where.status, where.out.splitlines()) == (
-        7,
-        ["inside", f"/srv/amrgate/{SERVICE}'s 'a  b'"],
-    )
+    where = inside.ssh("alice", "cat where; echo \"$HOME's 'a  b'\"; echo $WHERE; exit 7")
+    home, kind = ("/home", "container") if recipe == "exec" else (f"/srv/amrgate/{SERVICE}", "")
+    assert (where.status, where.out.splitlines()) == (7, ["inside", f"{home}'s 'a  b'", kind])
     assert inside.machine.run("ls", f"/srv/amrgate/{SERVICE}/note-scp").status != 0
 
 
+def test_a_command_ends_as_it_does_elsewhere(inside: Host) -> None:
+    inside.certify("alice")
+
+    ended = inside.ssh("alice", "echo out; echo err >&2; sh -c 'kill -TERM $$'; exit $?")
+    assert (ended.status, ended.out, ended.err) == (128 + 15, "out\n", "err\nTerminated\n")
+    assert inside.ssh("alice", "kill -KILL $$").status in (128 + 9, 255)  # 255: sshd saw the signal
+    asked = inside.ssh("alice", "--", "--version")  # what was asked for is no option of anything
+    assert (asked.status, "Illegal option --" in asked.err) == (2, True)
+
+
+def test_a_terminal_is_inside(inside: Host) -> None:
+    inside.certify("alice")
+    asked = "test -t 0 && stty size && echo $TERM; trap 'exit 9' INT; echo ready; sleep 60 & wait"
+    ssh = f"stty rows 33 cols 77; TERM=xterm-256color ssh -tt {SERVICE}@ssh.acme.example "
+    words = ("script", "-qec", ssh + shlex.quote(asked), "/dev/null")
+    with inside.machine.popen(words, user="alice") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        shown = [process.stdout.readline().strip() for _ in range(3)]
+        process.stdin.write("\x03")
+        process.stdin.flush()
+
+        assert shown == ["33 77", "xterm-256color", "ready"]
+        assert process.wait(20) == 9
+
+
+def test_nothing_of_the_host_is_inside(inside: Host) -> None:
+    inside.certify("alice")
+    look = (
+        'ls /etc /old; for fd in 3 4 5 6 7 8 9; do (eval : "<&$fd") 2>/dev/null && echo $fd; done'
+    )
+
+    seen = inside.ssh("alice", look)
+
+    assert seen.out.split() == ["/etc:", "nsswitch.conf", "passwd", "/old:"], seen
+
+
+def test_who_is_thrown_out_leaves_nothing_inside(inside: Host) -> None:
+    inside.certify("alice")
+    runs = ("pgrep", "-f", "^sleep 54321$")
+    words = ("ssh", f"{SERVICE}@ssh.acme.example", "sleep 54321; :")
+    with inside.machine.popen(words, user="alice") as process:
+        wait_for(lambda: inside.machine.run(*runs).status == 0)
+        inside.set_policy({SERVICE: Service(roles={})})
+        ended = inside.machine.run(*PYTHON, "-c", END_REFUSED)
+
+        assert (ended.out, process.wait(20)) == ("1\n", 255), ended
+        assert inside.machine.run(*runs).status == 1
+
+
+# A refusal is said before the way in is looked at, whichever that is.
+@pytest.mark.parametrize("recipe", ["chroot"], indirect=True)
 def test_who_was_refused_stays_refused(inside: Host) -> None:
     inside.require("mfa")
     inside.certify("bob", "pwd")
@@ -115,6 +248,66 @@ def test_other_services_are_where_they_were(inside: Host) -> None:
 
     assert inside.ssh("alice", "pwd", service=other).out == f"/srv/amrgate/{other}\n"
     assert inside.ssh("alice", "cat where", service=f"{SERVICE}--1").out == "inside\n"
+
+
+# --- an engine's exec ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recipe", ["exec"], indirect=True)
+def test_the_right_to_enter_is_no_right_to_more(inside: Host) -> None:
+    """What a process of the service's on the host could try."""
+    bad = (
+        "LD_PRELOAD=/tmp/x.so",
+        "PATH=/tmp",
+        "SUDO_USER=root",
+        "SUDO_UID=0",
+        "SSH_TTY=/dev/pts/9",
+    )
+
+    def ran(*words: str, user: str = SERVICE) -> Result:
+        opened = ("/bin/sh", "-c", 'exec 9</etc/passwd; exec /usr/bin/sudo -n "$@"', "sh")
+        return inside.machine.run("env", *bad, *opened, *words, user=user)
+
+    look = "id -u; cat /proc/1/comm; grep -c 'NoNewPrivs:.1' /proc/self/status; ls /proc/self/fd"
+    uid = inside.machine.check("id", "-u", SERVICE).strip()
+    entered = ran(ENTER_CONTAINER, "/bin/sh", "-c", f"{look}; env; : look_at_this")
+    lines = entered.out.splitlines()
+    assert lines[:7] == [uid, "sleep", "1", "0", "1", "2", "3"], entered  # 3 is of ls
+    assert {line.split("=")[0] for line in lines[7:]} == {"HOME", "PATH", "PWD", "TERM", "WHERE"}
+    log = inside.machine.path("/var/log/syslog").read_text()
+    assert ("sudo: " in log, "look_at_this" in log) == (True, False)
+    assert ran(ENTER_CONTAINER, "--user", "0:0", "/bin/sh", "-c", "id -u").out == ""
+    for words in (
+        ("/bin/sh",),
+        ("/usr/bin/crun", "list"),
+        ("-u", "admin", ENTER_CONTAINER, "id"),
+        ("-E", ENTER_CONTAINER, "id"),
+        ("LD_PRELOAD=/tmp/x.so", ENTER_CONTAINER, "id"),
+        ("-e", ENTER_CONTAINER),
+    ):
+        refused = ran(*words)
+        assert (refused.status, refused.out) == (1, ""), words
+    assert ran(ENTER_CONTAINER, "id", user="mallory").status == 1
+
+
+@pytest.mark.parametrize("recipe", ["exec"], indirect=True)
+def test_a_container_that_does_not_run(inside: Host) -> None:
+    machine = inside.machine
+    inside.certify("alice")
+    machine.check("crun", "kill", SERVICE, "KILL")
+    wait_for(lambda: "stopped" in machine.check("crun", "state", SERVICE))
+    try:
+        for _ in ("stopped", "deleted"):
+            told = inside.ssh("alice", "id")
+            assert (told.status, told.out) == (126, "")
+            assert told.err == "This service's container does not run now.\n"
+            machine.run("crun", "delete", SERVICE)
+    finally:
+        start_container(machine)
+    assert inside.ssh("alice", "cat where").out == "inside\n"
+
+
+# --- the file is not right ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
