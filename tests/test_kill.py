@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ca.services import Services
 
-KILLS = 50
+KILLS = 20
 
 
 @pytest.mark.attack(173)
