@@ -35,7 +35,7 @@ def measure() -> list[Figure]:
     """`hook_ratio` and `hook_flat_ratio`."""
     with ExitStack() as stack:
         few, many = (stack.enter_context(_spawner(services)) for services in (FEW, MANY))
-        ask = _ask()
+        ask = question()
         bare, run = _in_turn((few, BARE), (few, ask))
         with_few, with_many = _in_turn((few, ask), (many, ask))
     return [
@@ -61,13 +61,20 @@ def _spawner(services: int) -> Iterator[subprocess.Popen[str]]:
     """A process on a host of so many services that runs commands as sshd's command user."""
     host = HookHost(PYTHON)
     host.set_policy(_content(services))
+    with spawning(host) as spawner:
+        yield spawner
+    host.stop()
+
+
+@contextmanager
+def spawning(host: HookHost) -> Iterator[subprocess.Popen[str]]:
+    """A process on this host that runs commands as sshd's command user, and is the hook's sshd."""
     words = host.command([PYTHON, "-IS", "-c", SPAWN.read_text()], HOOK_ID)
     with subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as spawner:
         yield spawner
         spawner.communicate()
-    host.stop()
 
 
 def _in_turn(*runs: tuple[subprocess.Popen[str], Sequence[str]]) -> list[list[float]]:
@@ -86,10 +93,12 @@ def _took(spawner: subprocess.Popen[str], command: Sequence[str]) -> float:
     assert spawner.stdout is not None
     spawner.stdin.write(json.dumps(command) + "\n")
     spawner.stdin.flush()
-    return float(spawner.stdout.readline())
+    milliseconds, _memory, status = spawner.stdout.readline().split()
+    assert status == "0", command[0]
+    return float(milliseconds)
 
 
-def _ask() -> list[str]:
+def question() -> list[str]:
     """A question that is answered by letting in: all checks, a verdict, the longest line."""
     now = int(time.time())
     certificate = user_certificate(

@@ -24,7 +24,7 @@ HOOKED, STATIC = 2221, 2222
 ALTERED = "/etc/ssh/static"  # the files that the static sshd sees in the place of the host's
 PAM = "/etc/pam.d/sshd"
 # What sshd draws the delays by are its host key and main file, so both sshds have the same ones.
-SERVE = "exec /usr/sbin/sshd -D -e -o PidFile=none -o Port="
+SERVE = "exec /usr/sbin/sshd -D -e -o PidFile=none -o MaxStartups=500 -o Port="
 REPLACE = f"""\
 mount --bind {ALTERED}/drop-in {paths.SSHD_DROP_IN}
 mount --bind {ALTERED}/pam {PAM}
