@@ -34,7 +34,7 @@ def crowd(life: Life) -> None:
     answered = [login for login in tries if not login.is_shut_out]
     assert len(answered) == PEOPLE
     wrong = [login for login in answered if not is_right(login)]
-    wrong += [login for login in administrator if not (login.is_right or login.is_shut_out)]
+    wrong += [login for login in administrator if login.is_wrong]
     assert not wrong, wrong
     came_in = [login for login in administrator if login.is_right]
     assert came_in, administrator

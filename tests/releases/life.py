@@ -130,6 +130,7 @@ class Life:
             self.host.check("dpkg", "--install", self.newer)
             traffic.wait_for_more()
         assert not traffic.wrong, traffic.wrong
+        assert not traffic.shut_out, traffic.shut_out
         assert not self.host.path(f"{paths.LIBRARY}/sshd_hook/journal.py").exists()
         assert not list(self.host.path(f"{paths.LIBRARY}/sshd_hook").rglob("journal.*"))
         assert all(new != old for new, old in zip(self.started(), before, strict=True))

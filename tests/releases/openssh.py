@@ -23,10 +23,13 @@ def upgrade(life: Life) -> None:
         traffic.wait_for_more()
         host.check("dpkg", *KEEP, "--install", *life.newer_sshd)
         traffic.wait_for_more()
-    wrong = [login for login in traffic.wrong if not login.is_shut_out]
-    assert not wrong, wrong
-    seen = f"{len(traffic.logins)} logins, {len(traffic.wrong)} not answered"
-    print(f"          from {before} to {version(life)}: {seen}", flush=True)
+    assert not traffic.wrong, traffic.wrong
+    lost = [login.name for login in traffic.shut_out]
+    print(
+        f"          from {before} to {version(life)}: {len(traffic.logins)} logins,"
+        f" {len(lost)} not answered, {lost.count('admin')} of them the administrator's",
+        flush=True,
+    )
     assert stayed.communicate("still here\n")[0] == "still here\n"
     assert paths.ACCOUNT in host.path(hostfiles.PAM).read_text()
     assert host.path(paths.SSHD_DROP_IN).exists()

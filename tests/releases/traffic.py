@@ -41,6 +41,11 @@ class Login(NamedTuple):
         """Whether there was no sshd to answer: it starts anew, or has too many at its door."""
         return self.ran.out == "" and NOT_ANSWERED.search(self.ran.err) is not None
 
+    @property
+    def is_wrong(self) -> bool:
+        """Whether it was answered, but not as it must be."""
+        return not (self.is_right or self.is_shut_out)
+
 
 def timed(name: str, come: Callable[[], Result]) -> Login:
     """Let somebody log in."""
@@ -70,13 +75,21 @@ class Traffic:
 
     @property
     def wrong(self) -> list[Login]:
-        """Those that were not answered rightly."""
-        return [login for login in self.logins if not login.is_right]
+        """Those that were answered, but not as they must be."""
+        return [login for login in list(self.logins) if login.is_wrong]
+
+    @property
+    def shut_out(self) -> list[Login]:
+        """Those that were not answered."""
+        return [login for login in self.logins if login.is_shut_out]
 
     def wait_for_more(self) -> None:
-        """Wait until each has been answered rightly twice more."""
+        """Wait until each has been answered rightly twice more, or anybody wrongly."""
         enough = {name: self._right(name) + 2 for name in self._names}
-        wait_for(lambda: all(self._right(name) >= enough[name] for name in self._names), SOON)
+        wait_for(lambda: self.wrong or self._all_have(enough), SOON)
+
+    def _all_have(self, enough: dict[str, int]) -> bool:
+        return all(self._right(name) >= enough[name] for name in self._names)
 
     def _right(self, name: str) -> int:
         return sum(login.is_right for login in list(self.logins) if login.name == name)
