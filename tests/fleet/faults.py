@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LOOK_EVERY = 0.004  # seconds
 PATIENCE = 150  # seconds: a poll that nobody answers ends after one minute
-LASTS = 6.0  # seconds
+LASTS = 6.0  # seconds, of a fault
 DAY = 90_000  # seconds: of a clock that is wrong; more than a statement is good for
 VALID = 3 * 86_400  # seconds before and after now: of certificates that no clock here outlives
 
@@ -34,6 +34,7 @@ class Faults:
     """What went wrong in a fleet, and how long it took to heal."""
 
     fleet: Fleet
+    lasts: float = LASTS
     logins: int = 0
     allowed: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -94,7 +95,7 @@ class Faults:
             time.sleep(self._random.uniform(0, 0.4))  # at any step of putting it in place
         begin(self.fleet, host)
         self.change()
-        until = time.monotonic() + LASTS
+        until = time.monotonic() + self.lasts
         while time.monotonic() < until:
             self.look(moved)
         end(self.fleet, host)
