@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
+from ca.hosts.allowance import Allowances
 from ca.hosts.notes import Notes
 from ca.hosts.standing import Standings
 from ca.issuance.revocation import Revocations
@@ -26,6 +27,7 @@ class Services:
     revocations: Revocations
     notes: Notes
     standings: Standings
+    allowances: Allowances = field(default_factory=Allowances)
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set once the service is to stop: nobody is kept waiting any more."""
 

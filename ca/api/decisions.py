@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from ca.api.hosts import authenticate
-from ca.hosts import decisions
+from ca.hosts import allowance, decisions
 from ca.hosts.decisions import Told
 from ca.services import Given
 from ca.store.hosts import Host
@@ -50,7 +50,9 @@ class Report(BaseModel):
 
 @router.post("/{host_id}/decisions", status_code=204)
 def report(host: Annotated[Host, Depends(authenticate)], said: Report, services: Given) -> None:
-    """Keep what a host decided. To say the same again is no harm."""
+    """Keep what a host decided. To say the same again is no harm, but counts."""
+    count = len(said.decisions)
+    services.allowances.take(host, allowance.DECISIONS, count, time.monotonic())
     told = [
         Told(
             at=one.at,

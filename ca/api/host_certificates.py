@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from ca.api.hosts import MAX_HOST_KEYS, authenticate
+from ca.hosts import allowance
 from ca.issuance import host as issuance
 from ca.issuance.sign import Host as Subject
 from ca.issuance.subject_key import parse_subject_key
@@ -30,6 +31,7 @@ def renew(
 ) -> dict[str, list[str]]:
     """A certificate for each key, with the names that the join token gave the host."""
     keys = [parse_subject_key(key) for key in asked.host_keys]
+    services.allowances.take(host, allowance.CERTIFICATES, len(keys), time.monotonic())
     subject, now = Subject(host.id, host.names), int(time.time())
     return {
         "host_certificates": [issuance.issue(services.issuer, subject, key, now) for key in keys]

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from ca.api.delivery import Asked, Delivery
 from ca.api.gate import bearer_token
 from ca.errors import InvalidRequest, NotFound
-from ca.hosts import https_ca, join
+from ca.hosts import allowance, https_ca, join
 from ca.issuance import host as issuance
 from ca.issuance.sign import Host as Subject
 from ca.issuance.subject_key import parse_subject_key
@@ -107,5 +107,6 @@ async def acknowledge(
     host: Annotated[Host, Depends(authenticate)], said: Acknowledgement, services: Given
 ) -> None:
     """Note which bundle a host obeys."""
+    services.allowances.take(host, allowance.ACKNOWLEDGEMENTS, 1, time.monotonic())
     noted = services.notes.acknowledged(host.id, said.version, said.digest, int(time.time()))
     await asyncio.wrap_future(noted)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from ca.api.hosts import authenticate
+from ca.hosts import allowance
 from ca.services import Given
 from ca.store import open_connections
 from ca.store.engine import writing
@@ -43,6 +44,7 @@ def put_connections(
     host: Annotated[Host, Depends(authenticate)], said: Census, services: Given
 ) -> None:
     """Note which connections are open on a host, in the place of what it said before."""
+    services.allowances.take(host, allowance.CONNECTIONS, 1, time.monotonic())
     found = {(one.service, one.session): one.connections for one in said.connections}
     with writing(services.engine) as connection:
         open_connections.replace(connection, host.id, found, int(time.time()))
