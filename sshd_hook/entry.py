@@ -13,7 +13,7 @@ inside gets it as one argument.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MAX_SIZE = 65536  # bytes
 NONE = "-"
@@ -57,6 +57,29 @@ def programs(text: str) -> "set[str]":
         EntryError: as `find` does.
     """
     return {words[0] for _, words in _lines(text) if words}
+
+
+def arguments(text: str) -> "set[str]":
+    """The paths among what those programs are told, such as the script that sudo runs.
+
+    Raises:
+        EntryError: as `find` does.
+    """
+    return {word for _, words in _lines(text) for word in words[1:] if word.startswith("/")}
+
+
+def unused(text: str, services: "Iterable[str]") -> "list[str]":
+    """The patterns that fit none of these services; the one that fits all is never among them.
+
+    Raises:
+        EntryError: as `find` does.
+    """
+    known = list(services)
+    return [
+        pattern
+        for pattern, _ in _lines(text)
+        if pattern != "*" and not any(_fits(pattern, service) for service in known)
+    ]
 
 
 def inside(asked: "str | None") -> "tuple[str, ...]":

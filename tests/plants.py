@@ -48,6 +48,14 @@ listen(paths.USERDB_SOCKET, 0o666)
 """
 
 
+def open_script_of_entry(p: Planter) -> None:
+    """What sudo would run as root may be changed by others."""
+    script = "/usr/local/sbin/enter-container"
+    p.write(script, "#!/bin/sh\n")
+    p.mode(script, 0o775)
+    p.write(paths.ENTRY, f"* /usr/bin/env {script}\n")
+
+
 def link_program(p: Planter) -> None:
     """As in attack 51: the link stands where anyone may replace it, and sshd follows it."""
     p.run("mkdir", "-m", "0777", "/opt/current")

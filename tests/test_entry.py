@@ -310,6 +310,21 @@ def test_a_container_that_does_not_run(inside: Host) -> None:
 # --- the file is not right ------------------------------------------------------------------
 
 
+def test_who_has_no_entry_can_be_kept_off_the_host(host: Host) -> None:
+    (words,) = re.findall(r"`(\* /usr/sbin/nologin)`", SECTION)
+    file = host.machine.path(paths.ENTRY)
+    file.write_text(f"{SERVICE}  -\n{words}\n")
+    other = "abcdefg123456-main--other"
+    host.set_policy({SERVICE: Service(), other: Service()})
+    host.certify("alice")
+    try:
+        kept = host.ssh("alice", "pwd", service=other)
+        assert kept.out == "This account is currently not available.\n"
+        assert host.admits("alice")
+    finally:
+        file.unlink()
+
+
 @pytest.mark.parametrize(
     ("text", "mode"),
     [
@@ -363,6 +378,14 @@ def test_the_first_line_that_fits_counts(service: str, words: tuple[str, ...] | 
     assert entry.find(TEXT, service) == words
     assert entry.find("", service) is None
     assert entry.programs(TEXT) == {"/bin/a", "/bin/b"}
+
+
+def test_a_line_that_fits_nothing_is_found() -> None:
+    text = f"{TEXT}{SERVICE}--1 -\nzyxwvut987654-* /bin/b\n{SERVICE}* /bin/b /c d\n"
+
+    assert entry.unused(text, [SERVICE]) == [f"{SERVICE}--1", "zyxwvut987654-*"]
+    assert entry.unused("* -\n", []) == []
+    assert entry.arguments(text) == {"/c"}
 
 
 @pytest.mark.parametrize(

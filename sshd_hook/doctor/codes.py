@@ -233,6 +233,11 @@ CODES = {
         "a program that an entry names is missing, or others can change it",
         f"Name the right one in {paths.ENTRY}, or give it to root, writable by nobody else.",
     ),
+    "entry-unused": Code(
+        WARNING,
+        "an entry fits no service of this host, so whatever it was meant for may run on the host itself",
+        f"Mend the name in {paths.ENTRY} (without an instance's number), or remove the line.",
+    ),
     "interpreter-options": Code(
         FAULT,
         "a program of ours is not started by a fixed Python with -IS, so files of others may run",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _imp
+import contextlib
 import os
 import re
 import stat
@@ -114,22 +115,40 @@ def _why_unsafe(path: str) -> str:
 
 def check_entries(_host: Examined) -> Iterator[Finding]:
     """The operator's file of entries, and the programs that it names."""
+    text = _entries()
     try:
-        with open(paths.ENTRY, encoding="utf-8", errors="replace") as file:
-            named = entry.programs(file.read())
-    except FileNotFoundError:
-        return
+        named, told = entry.programs(text), entry.arguments(text)
     except entry.EntryError as error:
         yield Finding("entry-damaged", str(error))
         return
     for program in sorted(named):
         try:
-            status = os.stat(program)
+            why = _why_unsafe(program)
+            is_for_all = os.stat(program).st_mode & stat.S_IXOTH
         except OSError as error:
             yield Finding("entry-program", str(error))
             continue
-        if status.st_uid != 0 or status.st_mode & 0o022 or not status.st_mode & 0o001:
-            yield Finding("entry-program", program)
+        if why or not is_for_all:
+            yield Finding("entry-program", f"{program} {why or 'is not for all to run'}")
+    for path in sorted(told):
+        why = _why_unsafe(path) if os.path.isfile(path) else ""  # what is not here may be inside
+        if why:
+            yield Finding("entry-program", f"{path} {why}")
+
+
+def check_entered(host: Examined) -> Iterator[Finding]:
+    """That each line of it is for services of this host."""
+    with contextlib.suppress(entry.EntryError):
+        for pattern in entry.unused(_entries(), host.accounts.live):
+            yield Finding("entry-unused", pattern)
+
+
+def _entries() -> str:
+    try:
+        with open(paths.ENTRY, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
 
 
 CHECKS: tuple[Callable[[Examined], Iterator[Finding]], ...] = (
@@ -137,4 +156,5 @@ CHECKS: tuple[Callable[[Examined], Iterator[Finding]], ...] = (
     check_interpreters,
     check_compiled,
     check_entries,
+    check_entered,
 )
