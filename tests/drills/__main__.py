@@ -16,6 +16,7 @@ from tests.drills import (
     bundle,
     canaries,
     certificates,
+    clock,
     device_guesses,
     device_pairs,
     enumeration,
@@ -51,6 +52,7 @@ DRILLS = {
         *certificates.DRILLS,
         *agent.DRILLS,
         *offline.DRILLS,
+        *clock.DRILLS,
     )
 }
 
