@@ -142,8 +142,8 @@ def show(name: str, data: Path, *, as_json: bool) -> None:
 @click.argument("name")
 @data_option
 def remove(name: str, data: Path) -> None:
-    """Make NAME a host no more: it hears nothing of us from now on, and clients refuse its
-    certificates once they have fetched the revocation list.
+    """Make NAME a host no more: it hears nothing of us from now on, and its certificates are in the
+    revocation list. Engineers' ssh does not fetch that: it knows the host until they end.
 
     The machine goes on by the policy that it has until it has been a day (or what organizations
     say) without word: run `sshd-hook unenroll` on it. What is stolen may still hold keys.
