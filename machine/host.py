@@ -75,10 +75,11 @@ class Host:
                 ],
             )
         )
+        krl = self.machine.path(EMPTY_KRL).read_bytes()
         files = {
             "bundle": data,
-            "fresh": freshness.render(self._statement(data, age)),
-            "krl": self.machine.path(EMPTY_KRL).read_bytes(),
+            "fresh": freshness.render(self._statement(data, krl, age)),
+            "krl": krl,
         }
         encoded = {name: base64.b64encode(file).decode() for name, file in files.items()}
         given = json.dumps({"services": list(wanted), **encoded})
@@ -129,13 +130,14 @@ class Host:
         while self.machine.run("getent", "passwd", SERVICE).status:
             time.sleep(0.05)
 
-    def _statement(self, data: bytes, age: int) -> Freshness:
+    def _statement(self, data: bytes, krl: bytes, age: int) -> Freshness:
         issued_at = int(time.time()) - age
         return Freshness(
             host_id=HOST_ID,
             version=self._version,
             digest=hashlib.sha256(data).hexdigest(),
             krl_version=0,
+            krl_digest=hashlib.sha256(krl).hexdigest(),
             issued_at=issued_at,
             not_after=issued_at + DAY,
         )

@@ -6,7 +6,7 @@ looks at its times alone.
 """
 
 NAMESPACE = "amrgate-fresh"
-FORMAT = "amrgate-fresh 1"
+FORMAT = "amrgate-fresh 2"
 
 MAX_OFFLINE = 86400  # seconds that any host may decide without having heard from the CA
 MAX_STATEMENT = 512  # bytes
@@ -26,18 +26,27 @@ class FreshnessError(ValueError):
 class Freshness:
     """What the CA says: `host_id` has heard the newest when it has this bundle and list.
 
-    `digest` is the SHA-256 of the bundle in hex. Times are in seconds since the epoch.
+    `digest` and `krl_digest` are their SHA-256 in hex. Times are in seconds since the epoch.
     """
 
-    __slots__ = ("digest", "host_id", "issued_at", "krl_version", "not_after", "version")
+    __slots__ = (
+        "digest",
+        "host_id",
+        "issued_at",
+        "krl_digest",
+        "krl_version",
+        "not_after",
+        "version",
+    )
 
-    def __init__(  # noqa: PLR0913 -- the statement has these six
+    def __init__(  # noqa: PLR0913 -- the statement has these seven
         self,
         *,
         host_id: str,
         version: int,
         digest: str,
         krl_version: int,
+        krl_digest: str,
         issued_at: int,
         not_after: int,
     ) -> None:
@@ -45,6 +54,7 @@ class Freshness:
         self.version = version
         self.digest = digest
         self.krl_version = krl_version
+        self.krl_digest = krl_digest
         self.issued_at = issued_at
         self.not_after = not_after
 
@@ -69,13 +79,14 @@ def parse(statement: bytes) -> Freshness:
     if len(statement) > MAX_STATEMENT or not statement.isascii():
         raise FreshnessError("too long, or not ASCII")
     words = [line.split(" ") for line in statement.decode("ascii").split("\n")]
-    if [len(line) for line in words] != [2, 2, 3, 2, 2, 2, 1]:
+    if [len(line) for line in words] != [2, 2, 3, 3, 2, 2, 1]:
         raise FreshnessError("not six lines of the statement's form")
     freshness = Freshness(
         host_id=words[1][1],
         version=_number(words[2][1]),
         digest=words[2][2],
         krl_version=_number(words[3][1]),
+        krl_digest=words[3][2],
         issued_at=_number(words[4][1]),
         not_after=_number(words[5][1]),
     )
@@ -83,8 +94,9 @@ def parse(statement: bytes) -> Freshness:
         raise FreshnessError("not written as it must be")
     if not 0 < len(freshness.host_id) <= MAX_ID or not _ID.issuperset(freshness.host_id):
         raise FreshnessError("not the id of a host")
-    if len(freshness.digest) != DIGEST_DIGITS or not _HEX.issuperset(freshness.digest):
-        raise FreshnessError("not a SHA-256 in hex")
+    for digest in (freshness.digest, freshness.krl_digest):
+        if len(digest) != DIGEST_DIGITS or not _HEX.issuperset(digest):
+            raise FreshnessError("not a SHA-256 in hex")
     # However long a host was told to go on, what it was told would be forgotten one day.
     if not 0 < freshness.not_after - freshness.issued_at <= MAX_OFFLINE:
         raise FreshnessError(f"good for no time, or for more than {MAX_OFFLINE} s")
@@ -105,7 +117,7 @@ def _text(freshness: Freshness) -> str:
         f"{FORMAT}\n"
         f"host {freshness.host_id}\n"
         f"bundle {freshness.version} {freshness.digest}\n"
-        f"krl {freshness.krl_version}\n"
+        f"krl {freshness.krl_version} {freshness.krl_digest}\n"
         f"issued-at {freshness.issued_at}\n"
         f"not-after {freshness.not_after}\n"
     )

@@ -72,6 +72,13 @@ class PolicyCA:
             keygen("-q", "-k", "-z", str(number), "-f", path, "/dev/null")
         return path.read_bytes()
 
+    def longer_krl(self) -> bytes:
+        """A list of the same version that also revokes a key."""
+        path = self.directory / f"longer-krl{self.krl_version}"
+        revoked = self.directory / "other.pub"
+        keygen("-q", "-k", "-z", str(self.krl_version), "-f", path, revoked)
+        return path.read_bytes()
+
     def bundle(self, **changes: Any) -> bytes:
         content: dict[str, Any] = {
             "host_id": self.host_id,
@@ -92,6 +99,7 @@ class PolicyCA:
             "version": self.version,
             "digest": hashlib.sha256(data).hexdigest(),
             "krl_version": self.krl_version,
+            "krl_digest": hashlib.sha256(self.krl()).hexdigest(),
             "issued_at": now,
             "not_after": now + DAY,
         }

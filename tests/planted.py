@@ -214,7 +214,7 @@ FAULTS = [
     Fault("report-only", plants.only_report),
     Fault("bundle-rolled-back", lambda p: p.write(agent_host.FLOOR, "99 0\n")),
     Fault("fresh-missing", lambda p: p.away(paths.FRESH)),
-    Fault("fresh-missing", lambda p: p.write(paths.FRESH, "amrgate-fresh 2\n")),
+    Fault("fresh-missing", lambda p: p.write(paths.FRESH, "amrgate-fresh 1\n")),
     Fault("fresh-mismatch", lambda p: p.state(version=98)),
     Fault("fresh-mismatch", lambda p: p.state(host_id="another")),
     Fault("fresh-expired", lambda p: p.state(**plants.since(DAY + 60))),
@@ -235,6 +235,7 @@ FAULTS = [
     Fault("krl-unreadable", lambda p: p.write(paths.REVOKED, p.host.read(paths.REVOKED)[:20])),
     Fault("krl-unreadable", lambda p: p.write(paths.REVOKED, p.host.ca.keys["other"])),
     Fault("krl-old", lambda p: p.write(agent_host.FLOOR, "1 5\n")),
+    Fault("krl-differs", lambda p: p.write(paths.REVOKED, p.host.ca.longer_krl())),
     Fault("ca-keys-unreadable", lambda p: p.edit(paths.USER_CA, lambda text: "garbage\n" + text)),
     Fault("ca-keys-unreadable", lambda p: p.away(paths.USER_CA)),
     Fault(

@@ -62,6 +62,7 @@ def statement(now: int = NOW, **changes: object) -> freshness.Freshness:
         "version": 7,
         "digest": "0" * 64,
         "krl_version": 1,
+        "krl_digest": "1" * 64,
         "issued_at": now - 60,
         "not_after": now - 60 + DAY,
     }

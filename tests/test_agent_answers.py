@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -91,6 +92,10 @@ def now() -> int:
     return int(time.time())
 
 
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 def krl(data: bytes) -> dict[str, Any]:
     return {"krl": base64.b64encode(data).decode()}
 
@@ -125,6 +130,11 @@ REFUSED: list[Any] = [
     pytest.param(lambda h: krl(h.ca.krl()[:-1]), id="cut KRL", marks=pytest.mark.attack(46)),
     pytest.param(lambda h: krl(h.ca.krl()[:20]), id="KRL's head", marks=pytest.mark.attack(46)),
     pytest.param(lambda h: krl(h.ca.krl(9)), id="another KRL", marks=pytest.mark.attack(46)),
+    pytest.param(
+        lambda h: with_times(h, krl_digest=sha256(h.ca.krl(9))) | krl(h.ca.krl(9)),
+        id="not the KRL's version",
+        marks=pytest.mark.attack(46),
+    ),
     pytest.param(lambda h: krl(b"X" + h.ca.krl()[1:]), id="no KRL", marks=pytest.mark.attack(46)),
     pytest.param(
         lambda h: krl(h.ca.keys["other"].encode()), id="KRL as text", marks=pytest.mark.attack(46)
@@ -211,6 +221,40 @@ def test_nor_does_an_older_revocation_list(joined: Host) -> None:
         assert snapshot(joined) == before
     finally:
         joined.ca.krl_version += 1
+
+
+@pytest.mark.attack(46)
+def test_nobody_without_the_bundle_key_leaves_entries_out_of_the_revocation_list(
+    joined: Host,
+) -> None:
+    """They have the CA's certificate for HTTPS and all that it signed, the newest word included.
+
+    The host keeps its list, and that word, which is good for a day at most, does not land.
+    """
+    older = joined.ca.krl()
+    joined.ca.krl_version += 1
+    whole, shorter = joined.ca.longer_krl(), joined.ca.krl()
+    answers = []
+    for _ in range(2):
+        joined.ca.version += 1
+        data = joined.ca.bundle()
+        fresh = joined.ca.statement(data, krl_digest=sha256(whole))
+        answers.append(joined.ca.answer(data, fresh, whole))
+    first, newest = answers
+    joined.offer(first)
+    assert "obeying" in once(joined)
+    before = snapshot(joined)
+    assert before[paths.REVOKED] == whole
+
+    for answer in (first, newest):
+        for bent in (shorter, older):
+            joined.offer(answer | krl(bent))
+            assert "not the one that the freshness statement names" in once(joined)
+            assert snapshot(joined) == before
+
+    joined.offer(newest)
+    assert "obeying" in once(joined)
+    assert joined.read(paths.REVOKED) == whole
 
 
 @pytest.mark.attack(43)

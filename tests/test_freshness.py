@@ -19,17 +19,18 @@ from tests.certificates import NOW
 from tests.questions import HOST, statement
 
 TEXT = (
-    "amrgate-fresh 1\n"
+    "amrgate-fresh 2\n"
     f"host {HOST}\n"
     f"bundle 7 {'0' * 64}\n"
-    "krl 1\n"
+    f"krl 1 {'1' * 64}\n"
     f"issued-at {NOW - 60}\n"
     f"not-after {NOW - 60 + MAX_OFFLINE}\n"
 )
 
 
 def fields(of: Freshness) -> tuple[object, ...]:
-    return of.host_id, of.version, of.digest, of.krl_version, of.issued_at, of.not_after
+    names = Freshness.__slots__
+    return tuple(getattr(of, name) for name in names)
 
 
 def test_the_statement_is_six_lines() -> None:
@@ -40,17 +41,18 @@ def test_the_statement_is_six_lines() -> None:
 @given(
     st.uuids().map(str),
     st.tuples(st.integers(0, 10**15 - 1), st.integers(0, 10**15 - 1)),
-    st.binary(min_size=32, max_size=32),
+    st.tuples(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32)),
     st.tuples(st.integers(0, 10**12), st.integers(1, MAX_OFFLINE)),
 )
 def test_what_is_rendered_is_parsed(
-    host: str, versions: tuple[int, int], digest: bytes, times: tuple[int, int]
+    host: str, versions: tuple[int, int], digests: tuple[bytes, bytes], times: tuple[int, int]
 ) -> None:
     made = statement(
         host_id=host,
         version=versions[0],
-        digest=digest.hex(),
+        digest=digests[0].hex(),
         krl_version=versions[1],
+        krl_digest=digests[1].hex(),
         issued_at=times[0],
         not_after=sum(times),
     )
@@ -61,7 +63,7 @@ def test_what_is_rendered_is_parsed(
 @pytest.mark.parametrize(
     "change",
     [
-        ("amrgate-fresh 1", "amrgate-fresh 2"),
+        ("amrgate-fresh 2", "amrgate-fresh 1"),
         ("host ", "Host "),
         (HOST, HOST.upper()),
         (HOST, ""),
@@ -74,10 +76,13 @@ def test_what_is_rendered_is_parsed(
         ("bundle 7", "bundle 7_0"),
         ("0" * 64, "0" * 63),
         ("0" * 64, "A" * 64),
-        ("krl 1\n", ""),
-        ("krl 1\n", "krl 1\nkrl 1\n"),
-        ("krl 1\n", "krl 1\r\n"),
-        ("krl 1", "krl 1000000000000000"),
+        (f"krl 1 {'1' * 64}\n", ""),
+        (f"krl 1 {'1' * 64}\n", "krl 1\n"),
+        (f"krl 1 {'1' * 64}\n", f"krl 1 {'1' * 64}\n" * 2),
+        (f"krl 1 {'1' * 64}\n", f"krl 1 {'1' * 64}\r\n"),
+        ("krl 1 ", "krl 1000000000000000 "),
+        ("1" * 64, "1" * 63),
+        ("1" * 64, "G" * 64),
         (f"not-after {NOW - 60 + MAX_OFFLINE}\n", ""),
         (f"not-after {NOW - 60 + MAX_OFFLINE}\n", f"not-after {NOW - 60 + MAX_OFFLINE}"),
         (f"not-after {NOW - 60 + MAX_OFFLINE}", f"not-after {NOW - 60 + MAX_OFFLINE + 1}"),

@@ -74,6 +74,8 @@ def test_all_is_signed_for_this_host(acme: Services, tmp_path: Path) -> None:
     assert statement.not_after == statement.issued_at + 86400
     assert base64.b64decode(policy["krl"])[:8] == b"SSHKRL\n\0"
     assert policy["krl_version"] == statement.krl_version == 1
+    listed = base64.b64decode(policy["krl"])
+    assert statement.krl_digest == hashlib.sha256(listed).hexdigest()
 
 
 def test_it_knows_its_own_services_and_nobody_elses(acme: Services) -> None:

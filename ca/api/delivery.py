@@ -144,7 +144,7 @@ class Delivery:
             built = policy.built
         if built != host.built:
             self._services.notes.built(host.id, built)
-        fresh, signature = freshness.state(keys.bundle, host.id, built, revoked.version, now)
+        fresh, signature = freshness.state(keys.bundle, host.id, built, revoked, now)
         answer = JSONResponse(
             {
                 "version": built.version,

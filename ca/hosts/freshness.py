@@ -8,12 +8,13 @@ from ca.keys.sshsig import sign_file
 from sshd_hook import freshness
 
 if TYPE_CHECKING:
+    from ca.issuance.revocation import RevocationList
     from ca.keys import Signer
     from ca.store.hosts import Built
 
 
 def state(
-    signer: Signer, host_id: str, built: Built, krl_version: int, now: int
+    signer: Signer, host_id: str, built: Built, revoked: RevocationList, now: int
 ) -> tuple[str, str]:
     """The statement that a host which has this bundle and list is up to date, and its signature."""
     statement = freshness.render(
@@ -21,7 +22,8 @@ def state(
             host_id=host_id,
             version=built.version,
             digest=built.digest,
-            krl_version=krl_version,
+            krl_version=revoked.version,
+            krl_digest=revoked.digest,
             issued_at=now,
             not_after=now + freshness.MAX_OFFLINE,
         )

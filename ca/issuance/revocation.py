@@ -114,10 +114,11 @@ def _find(connection: Connection, serial: int, now: int) -> Issued:
 
 @dataclass(frozen=True)
 class RevocationList:
-    """A list as hosts install it (PROTOCOL.krl), and its version."""
+    """A list as hosts install it (PROTOCOL.krl), its version, and its SHA-256 in hex."""
 
     version: int
     data: bytes
+    digest: str
 
 
 class Revocations:
@@ -149,4 +150,4 @@ class Revocations:
         serials = {self._authorities[kind]: some for kind, some in revoked.serials.items()}
         keys = map(bytes.fromhex, revoked.keys)
         data = krl.write(revoked.version, revoked.changed_at, serials, keys, revoked.spared)
-        return RevocationList(revoked.version, data)
+        return RevocationList(revoked.version, data, hashlib.sha256(data).hexdigest())

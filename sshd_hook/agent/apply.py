@@ -90,7 +90,7 @@ def verify(
     if statement.version < installed.version:
         raise Refused(f"version {statement.version} is older than {installed.version}, in place")
     found = _verify_bundle(update, known, statement, installed)
-    _verify_revocation_list(update.krl, statement.krl_version)
+    _verify_revocation_list(update.krl, statement)
     return Verified(update, statement, found)
 
 
@@ -275,14 +275,21 @@ def _verify_bundle(
     return found
 
 
-def _verify_revocation_list(krl: bytes, version: int) -> None:
-    """Check what sshd does not: that the list is the one that was signed for."""
+def _verify_revocation_list(krl: bytes, statement: freshness.Freshness) -> None:
+    """Check what sshd does not: that the list is the one that was signed for.
+
+    Otherwise whoever answers in the CA's name could leave entries out of it.
+    """
+    if hashlib.sha256(krl).hexdigest() != statement.krl_digest:
+        raise Refused("the revocation list is not the one that the freshness statement names")
     try:
         found = revoked.read_version(krl)
     except WireError as error:
         raise Refused(f"the revocation list: {error}") from error
-    if found != version:
-        raise Refused(f"not the revocation list of version {version}")
+    if found != statement.krl_version:
+        raise Refused(
+            "the revocation list's version is not the one that the freshness statement names"
+        )
 
 
 def _verify_signature(data: bytes, signature: str, namespace: str) -> None:

@@ -390,6 +390,9 @@ CODES = {
         FAULT, "sshd cannot read the revocation list, and refuses every certificate", _AGENT
     ),
     "krl-old": Code(FAULT, "the revocation list is older than the one that the CA wants", _AGENT),
+    "krl-differs": Code(
+        FAULT, "the revocation list is not the one that the CA signed: somebody changed it", _AGENT
+    ),
     "ca-keys-unreadable": Code(
         FAULT,
         "sshd cannot read each line of the CA keys, and takes none after the first that it cannot",

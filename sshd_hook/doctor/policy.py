@@ -121,6 +121,8 @@ def check_revocation_list(examined: Examined) -> Iterator[Finding]:
     wanted = max(examined.floor.krl_version, examined.statement.krl_version)
     if version < wanted:
         yield Finding("krl-old", f"{version}, not {wanted}")
+    elif version == wanted and _digest(data) != examined.statement.krl_digest:
+        yield Finding("krl-differs", f"version {version}")
 
 
 def check_authorities(examined: Examined) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ca.hosts import bundle_writer
 from ca.hosts import freshness as words
+from ca.issuance.revocation import RevocationList
 from ca.keys.files import FileSigner
 from ca.store.hosts import Built
 from sshd_hook import bundle, freshness
@@ -51,8 +52,9 @@ def left_alone() -> Policy:
     ]
     data = bundle_writer.write(content(*services))
     signer = FileSigner(Ed25519PrivateKey.generate())
+    revoked = RevocationList(1, b"", "0" * 64)
     for moment in (*range(NOW - QUIET, NOW, 6 * HOUR), NOW - POLL):
-        text, _signature = words.state(signer, HOST, Built(7, "0" * 64, ""), 1, moment)
+        text, _signature = words.state(signer, HOST, Built(7, "0" * 64, ""), revoked, moment)
         heard = freshness.parse(text.encode())
         assert freshness.is_fresh(heard, HOUR, moment + POLL)
     return Policy(bundle.from_bytes(data), heard, SHARED_UID)
