@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 MAX_WAIT = 55  # seconds: less than the minute after which proxies give up
 AT_ONCE = 4  # threads: after a restart all hosts ask at once, and people must not wait for them
+PATIENCE = 10  # seconds that a host waits for its answer beyond what it said
 SMALL = 16 << 10  # bytes of a revocation list that is encoded while everybody else waits
 
 
@@ -72,6 +73,25 @@ class State:
         return asked.version != self.built.version or not self.is_acknowledged
 
 
+@dataclass(frozen=True)
+class Poll:
+    """A question, the encodings that its answer may have, and when it must be answered at last."""
+
+    asked: Asked
+    accepted: str
+    until: float
+    """By the monotonic clock."""
+
+    @property
+    def floor(self) -> int:
+        """The newest version that the host has ever had."""
+        return max(self.asked.version, self.asked.floor)
+
+    def is_due(self, state: State) -> bool:
+        """Whether it is to be answered now, with `state`."""
+        return time.monotonic() >= self.until or not state.is_known(self.asked)
+
+
 class Delivery:
     """What answers hosts in one worker."""
 
@@ -89,57 +109,64 @@ class Delivery:
             RequestValidationError: it makes no sense.
             NotAuthenticated: it is not of this host, or it is none any more.
         """
-        asked = _read(request)
-        deadline = time.monotonic() + min(asked.wait, MAX_WAIT)
-        token, accepted = bearer_token(request), request.headers.get("accept-encoding", "")
+        asked, token = _read(request), bearer_token(request)
+        until = time.monotonic() + min(asked.wait, MAX_WAIT)
+        poll = Poll(asked, request.headers.get("accept-encoding", ""), until)
         while True:
             now = int(time.time())
             standing = await self._services.standings.find(host_id, token)
-            state = await self._look(standing, asked)
-            left = deadline - time.monotonic()
-            if left <= 0 or not state.is_known(asked):
-                break
+            state: State | Response
+            known = self._at_hand(poll, standing)
+            is_due = known is not None and poll.is_due(known)
+            if known is None or (is_due and not self._is_quick(poll, known)):
+                state = await self._elsewhere(self._make, poll, standing, now)
+            else:
+                state = self._write(poll, known, now) if is_due else known
+            if isinstance(state, Response):
+                return state
+            left = until - time.monotonic()
             quiet_at = await self._watch.wait(state.host.name, state.moment, left)
             if self._services.stopping.is_set():
-                # No error of anything: thousands of lines in the log would say that it is one.
-                said = "The CA stops, or starts again: ask again in a moment."
-                return JSONResponse({"error": Unavailable.code, "error_description": said}, 503)
+                return _later("The CA stops, or starts again: ask again in a moment.")
             if quiet_at is not None and state.is_acknowledged:
-                now = quiet_at
-                break
-        if state.needs_bundle(asked) or not self._is_quick(state):
-            return await self._elsewhere(self._write, state, asked, now, accepted)
-        return self._write(state, asked, now, accepted)
+                if self._is_quick(poll, state):
+                    return self._write(poll, state, quiet_at)
+                return await self._elsewhere(self._write, poll, state, quiet_at)
 
-    async def _look(self, standing: Standing, asked: Asked) -> State:
-        host, as_of = standing.host, standing.moment.directory
-        floor = max(asked.version, asked.floor)
-        built = self._policies.known(host, as_of, floor)
-        if built is None:
-            current = await self._elsewhere(self._policies.current, host, floor)
-            as_of, built = current.as_of, current.built
-        version = standing.moment.revocations
-        revoked = self._services.revocations.known(version)
-        if revoked is None:
-            revoked = await self._elsewhere(self._revoked, version)
-        return State(host, Moment(as_of, revoked.version), built, revoked)
+    def _at_hand(self, poll: Poll, standing: Standing) -> State | None:
+        """What the host is to have, if it takes no time to tell."""
+        built = self._policies.known(standing.host, standing.moment.directory, poll.floor)
+        revoked = self._services.revocations.known(standing.moment.revocations)
+        if built is None or revoked is None:
+            return None
+        moment = Moment(standing.moment.directory, revoked.version)
+        return State(standing.host, moment, built, revoked)
 
-    def _revoked(self, version: int) -> RevocationList:
-        # All who were woken by a revocation come here: the first one has it written.
-        return self._services.revocations.known(version) or self._services.revocations.current()
+    def _make(self, poll: Poll, standing: Standing, now: int) -> State | Response:
+        """The answer; or what the host is to have, if that is what it has."""
+        if time.monotonic() > poll.until + PATIENCE:  # so many were before it
+            return _later("More hosts ask than can be answered: ask again in a moment.")
+        state = self._at_hand(poll, standing)  # it may be by now
+        if state is None:
+            current = self._policies.current(standing.host, poll.floor)
+            lists = self._services.revocations
+            revoked = lists.known(standing.moment.revocations) or lists.current()
+            moment = Moment(current.as_of, revoked.version)
+            state = State(standing.host, moment, current.built, revoked)
+        return self._write(poll, state, now) if poll.is_due(state) else state
 
     async def _elsewhere(self, work: Callable[..., T], *words: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *words)
 
-    def _is_quick(self, state: State) -> bool:
-        """Whether an answer without a bundle is made in less time than another thread is asked."""
-        signer = self._services.keys.bundle
-        return isinstance(signer, FileSigner) and len(state.revoked.data) <= SMALL
+    def _is_quick(self, poll: Poll, state: State) -> bool:
+        """Whether the answer is made in less time than another thread is asked."""
+        is_small = len(state.revoked.data) <= SMALL and not state.needs_bundle(poll.asked)
+        return is_small and isinstance(self._services.keys.bundle, FileSigner)
 
-    def _write(self, state: State, asked: Asked, now: int, accepted: str) -> Response:
+    def _write(self, poll: Poll, state: State, now: int) -> Response:
         host, built, revoked, keys = state.host, state.built, state.revoked, self._services.keys
         policy = None
-        if state.needs_bundle(asked):
+        if state.needs_bundle(poll.asked):
             policy = self._policies.policy(host, built)
             built = policy.built
         if built != host.built:
@@ -159,7 +186,12 @@ class Delivery:
                 "keys": keys.statements.signed,
             }
         )
-        return compress(answer, accepted)
+        return compress(answer, poll.accepted)
+
+
+def _later(why: str) -> Response:
+    # No error of anything: thousands of lines in the log would say that it is one.
+    return JSONResponse({"error": Unavailable.code, "error_description": why}, 503)
 
 
 def _read(request: Request) -> Asked:
