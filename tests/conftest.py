@@ -45,19 +45,24 @@ pytest_plugins = [
 # A file's tests run in one worker, so that what they share is made once. These take longest, and
 # go first: else one worker would be left alone with one of them at the end.
 SLOWEST = (
-    "test_demo",
     "test_readme",
+    "test_demo",
+    "test_fleet",
     "test_drills",
-    "test_host_attacks",
     "test_revocation_at_host",
     "test_host_and_ca",
-    "test_agent_stopped",
-    "test_ops_init",
-    "test_hook_programs",
+    "test_enroll",
+    "test_client_ssh_config",
+    "test_client_flow",
+    "test_client_certificate",
+    "test_refusal_flows",
+    "test_host_failures",
+    "test_service_isolation",
     "test_userdb_at_host",
-    "test_userdb",
-    "test_two_nodes",
-    "test_policy_poll",
+    "test_passkeys",
+    "test_serve",
+    "test_subject_key",
+    "test_xss",
 )
 
 ATTACKS = frozenset(
