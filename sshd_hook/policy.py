@@ -119,6 +119,20 @@ def decide(
     return Decision(MORE_AUTHENTICATION, required, requirement.max_age, missing)
 
 
+def lacking(  # noqa: PLR0913, PLR0917 -- as `decide`, after it
+    decision: Decision,
+    reported: "Requirement | None",
+    access: "Access | None",
+    claims: Claims,
+    peer: "str | None",
+    now: int,
+) -> "tuple[str, ...]":
+    """What whoever is let in by `decision` lacks of what is only `reported` (None for nothing)."""
+    if reported is None or decision.outcome != ALLOWED:
+        return ()
+    return decide(reported, access, claims, peer, now).missing
+
+
 def join(requirements: "Iterable[Requirement]") -> Requirement:
     """Join requirements: whoever meets the result meets each of them."""
     every = tuple(requirements)

@@ -52,6 +52,7 @@ from sshd_hook.policy import (
     Decision,
     Requirement,
     decide,
+    lacking,
 )
 from sshd_hook.wire import WireError, b64, unb64
 
@@ -70,6 +71,11 @@ STDOUT = 1
 
 REPORT_ONLY = "report_only"  # let in, but not if all were held against them that is asked for
 CODES = {ALLOWED: "allowed", NO_ACCESS: "no_access", MORE_AUTHENTICATION: "more_authentication"}
+
+
+def code_of(outcome: str, reported: "tuple[str, ...]" = ()) -> str:
+    """What the log calls it; `reported` is what who is let in lacks of what is only reported."""
+    return REPORT_ONLY if reported else CODES[outcome]
 
 
 class DeniedError(Exception):
@@ -211,9 +217,8 @@ def _decide(question: Question, policy: Policy, now: int) -> Answer:
     if _has_entry(policy, question):
         # exec: a shell that waited would be ended by the Ctrl-C that is meant for what runs inside.
         options = f'{options},command="exec {ENTER} {question.name}"'
-    if record.reported is None:
-        return _admission(question, options)
-    return _admission(question, options, decide(record.reported, access, claims, None, now).missing)
+    missing = lacking(decision, record.reported, access, claims, None, now)
+    return _admission(question, options, missing)
 
 
 def _has_entry(policy: Policy, question: Question) -> bool:
@@ -223,7 +228,7 @@ def _has_entry(policy: Policy, question: Question) -> bool:
         raise DeniedError("entry_damaged", f"{ENTRY}: {error}") from error
 
 
-def _admission(question: Question, options: str, missing: "tuple[str, ...]" = ()) -> Answer:
+def _admission(question: Question, options: str, missing: "tuple[str, ...]") -> Answer:
     """Let in, with these options; `missing` is what they lack of what is only reported."""
     certificate = question.certificate
     connection = verdict.Connection(
@@ -240,8 +245,7 @@ def _admission(question: Question, options: str, missing: "tuple[str, ...]" = ()
     details = _details(question)
     if missing:
         details["missing"] = ",".join(missing)
-    code = REPORT_ONLY if missing else CODES[ALLOWED]
-    return Answer(code, line, verdict.ALLOWED, note, details)
+    return Answer(code_of(ALLOWED, missing), line, verdict.ALLOWED, note, details)
 
 
 def _options(record: ServiceRecord) -> str:
@@ -265,7 +269,7 @@ def _refusal(question: Question, decision: Decision) -> Answer:
     details = _details(question)
     if decision.missing:
         details["missing"] = ",".join(decision.missing)
-    return Answer(CODES[decision.outcome], line, verdict.REFUSED, to_fields(refusal), details)
+    return Answer(code_of(decision.outcome), line, verdict.REFUSED, to_fields(refusal), details)
 
 
 def _details(question: Question) -> "dict[str, str]":

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from ca.directory import read
 from ca.store import directory, hosts, projects, served, service_users
 from sshd_hook.names import parse_service
-from sshd_hook.policy import ALLOWED, CONTRIBUTOR, NO_ROLE, Access, Requirement, decide
-from sshd_hook.principals import CODES, REPORT_ONLY
+from sshd_hook.policy import ALLOWED, CONTRIBUTOR, NO_ROLE, Access, Requirement, decide, lacking
+from sshd_hook.principals import code_of
 from sshd_hook.refusal import Refusal, render
 
 if TYPE_CHECKING:
@@ -118,10 +118,8 @@ def answer(
     `peer` is the address that the connection would come from, None if that is not known.
     """
     decision = decide(asked.held, granted, claims, peer, now)
-    if decision.outcome != ALLOWED or asked.reported is None:
-        return Answer(CODES[decision.outcome], decision, decision.missing)
-    missing = decide(asked.reported, granted, claims, peer, now).missing
-    return Answer(REPORT_ONLY if missing else CODES[decision.outcome], decision, missing)
+    reported = lacking(decision, asked.reported, granted, claims, peer, now)
+    return Answer(code_of(decision.outcome, reported), decision, decision.missing or reported)
 
 
 def text(found: Answer, name: str, user: User) -> str:
