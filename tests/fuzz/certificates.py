@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 POOL = 64
 ANEW = 20_000  # executions, after which others are broken, and another host is asked
-BATCH = 2000
+BATCH = 250  # a busy machine must be done with them within the minute that ssh-keygen has
 
 TEXTS = [
     "",
