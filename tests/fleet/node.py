@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -99,6 +99,8 @@ class Pollers:
         self.lists: dict[int, tuple[int, float]] = {}
         """The revocation list that each host has, and since when."""
         self.failed: list[float] = []
+        self.why: Counter[str] = Counter()
+        """Why polls failed: the status, or what became of the connection."""
         self._rest: dict[int, str] = {}
         self._running = []
         step = -(-estate.hosts // processes)
@@ -145,8 +147,9 @@ class Pollers:
                 self.policies[int(host)].append((int(version), float(when)))
             case ["list", host, version, when]:
                 self.lists[int(host)] = (int(version), float(when))
-            case ["failed", _host, when]:
+            case ["failed", _host, when, why]:
                 self.failed.append(float(when))
+                self.why[why] += 1
 
 
 def _seconds(pid: int) -> float:

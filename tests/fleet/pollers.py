@@ -2,7 +2,7 @@
 
 `python -m tests.fleet.pollers PORT FIRST END RAMP` plays the hosts from FIRST to below END of an
 estate and begins with all of them within RAMP seconds. It says what they are sent, a line each:
-"policy HOST VERSION SECONDS", "list HOST VERSION SECONDS", "failed HOST SECONDS"; the seconds are
+"policy HOST VERSION SECONDS", "list HOST VERSION SECONDS", "failed HOST SECONDS WHY"; the seconds are
 those of the machine's monotonic clock. Nothing is verified or installed, and little is done for
 each: they share the processors with the node that is measured.
 """
@@ -47,7 +47,7 @@ class Call(asyncio.Protocol):
             compressed = b"content-encoding: gzip" in head.lower()
             self.answer.set_result(gzip.decompress(body) if compressed else body)
         else:
-            self.answer.set_exception(exc or EOFError(head[:12]))
+            self.answer.set_exception(exc or EOFError(head[9:12].decode("latin-1") or "nothing"))
 
 
 class Host:
@@ -67,8 +67,9 @@ class Host:
         while True:
             try:
                 changed = await self._update()
-            except (OSError, ValueError, EOFError):  # TimeoutError is an OSError
-                say("failed", self._number, time.monotonic())
+            except (OSError, ValueError, EOFError) as error:  # TimeoutError is an OSError
+                why = str(error) if isinstance(error, EOFError) else type(error).__name__
+                say("failed", self._number, time.monotonic(), why)
                 pause = min(2 * pause or FIRST_PAUSE, LONGEST_PAUSE)
                 await asyncio.sleep(random.uniform(pause / 2, pause))
                 continue

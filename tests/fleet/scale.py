@@ -86,7 +86,7 @@ class Drill:
         say(
             f"  {cpu:.0f} CPU s, {1000 * cpu / max(had, 1):.2f} ms a host; {self._node.memory()} MiB;"
         )
-        say(f"  {len(self._pollers.failed)} polls failed; {playing:.0f} CPU s of the players")
+        say(f"  {playing:.0f} CPU s of the players; polls that failed: {dict(self._pollers.why)}")
 
     def _used(self) -> tuple[float, float]:
         """The processor time of the node, and of those who play the hosts."""
@@ -263,7 +263,7 @@ def main() -> None:
         drill.changes(chosen.changes, chosen.per_hour)
         drill.revoke()
         drill.restart()
-        say(f"load {load()}")
+        say(f"polls that failed: {dict(pollers.why)}; load {load()}")
 
 
 def load() -> str:
