@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.cells import cell_len
 
-from ca.client import output, terminal
+from ca.client import output
 from ca.client.commands import (
     explain,
     login,
@@ -22,6 +22,7 @@ from ca.client.commands import (
     token,
     whoami,
 )
+from ca.words import methods
 from tests.certificates import ALICE
 from tests.terminals import Terminal
 
@@ -108,7 +109,7 @@ def test_no_answer_is_too_much(alice: Engineer, liar: Liar, body: str) -> None:
     ],
 )
 def test_methods_in_words(amr: list[str], words: str) -> None:
-    assert terminal.methods(amr) == words
+    assert methods(amr) == words
 
 
 def test_a_time_ahead_is_not_a_second_short() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from ca.client import session, stepup, web
 from ca.client.place import Place, api_token, read_json
 from ca.client.session import Session
-from ca.client.terminal import safe
 from ca.errors import InsufficientAuthentication, InvalidRequest, NotAuthenticated
+from ca.words import safe
 
 UNAUTHORIZED = 401
 AUTHORITY = "AMRGATE_CA"

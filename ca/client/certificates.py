@@ -3,12 +3,13 @@
 import time
 from dataclasses import replace as but
 
-from ca.client import files, terminal
+from ca.client import files
 from ca.client.account import Account, refuse
 from ca.client.check import MARGIN
 from ca.client.place import Place
 from ca.client.session import Session
 from ca.errors import CAError, InvalidRequest, Unavailable
+from ca.words import moment, roughly
 from sshd_hook.certificate import Certificate, check_fields, parse
 from sshd_hook.wire import WireError, unb64
 
@@ -54,12 +55,12 @@ def is_good(certificate: Certificate | None, now: float) -> bool:
 
 def validity(certificate: Certificate, now: int) -> str:
     """In words, such as "valid for 59 minutes, until 2026-11-24 09:40:00 UTC"."""
-    until = terminal.moment(certificate.valid_before)
+    until = moment(certificate.valid_before)
     if now >= certificate.valid_before:
         return f"no longer valid, since {until}"
     if now < certificate.valid_after:
-        return f"not valid before {terminal.moment(certificate.valid_after)}"
-    return f"valid for {terminal.roughly(certificate.valid_before - now)}, until {until}"
+        return f"not valid before {moment(certificate.valid_after)}"
+    return f"valid for {roughly(certificate.valid_before - now)}, until {until}"
 
 
 def renew(account: Account) -> Certificate:

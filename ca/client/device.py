@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ca.client import login, session, terminal, web
+from ca import words
+from ca.client import login, session, web
 from ca.client.login import Wish
 from ca.client.place import Place
 from ca.client.session import CLIENT_ID, Session
@@ -66,7 +67,7 @@ def _ask(ca: str, wish: Wish) -> Offer:
         raise web.error_of(answer)
     texts = {name: answer.text(name) for name in ("device_code", "user_code", "verification_uri")}
     for name in ("user_code", "verification_uri"):
-        texts[name] = terminal.safe(texts[name][:MAX_SHOWN])
+        texts[name] = words.safe(texts[name][:MAX_SHOWN])
     # A person is sent there to type a password: to nobody but our own authority.
     if not all(texts.values()) or not texts["verification_uri"].startswith(f"{ca}/"):
         raise Unavailable("The authority's answer names no page of its own: tell its operator.")

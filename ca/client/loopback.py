@@ -128,7 +128,7 @@ def check_answer(parameters: dict[str, str], state: str, issuer: str) -> str:
 
 
 def _refusal(parameters: dict[str, str]) -> CAError:
-    from ca.client.terminal import safe
+    from ca.words import safe
 
     said = parameters.get("error_description") or parameters["error"]
     return NotAuthenticated(f"You are not logged in: {safe(said[:500])}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ca.client import terminal
+from ca import words
 
 GAP = 2  # columns between two of a table
 WIDE = 10_000  # columns, where no terminal limits them
@@ -32,7 +32,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if not rows:
         click.echo("There are none.", err=True)
         return
-    safe = [[terminal.safe(cell) for cell in row] for row in rows]
+    safe = [[words.safe(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(heads, *safe, strict=True)]
     if sum(widths) + GAP * (len(widths) - 1) <= width():
         _print_table(heads, safe)
@@ -50,7 +50,7 @@ def fields(pairs: Sequence[tuple[str, str]]) -> None:
     """Print names and values, one pair a line; what has no value is left out."""
     for name, value in pairs:
         if value:
-            click.echo(f"{name}: {terminal.safe(value)}")
+            click.echo(f"{name}: {words.safe(value)}")
 
 
 def items(answer: object) -> list[dict[str, Any]]:
@@ -77,7 +77,7 @@ def ago(item: object, name: str, default: str = "never") -> str:
     if at is None:
         return default
     passed = int(time.time() - at)
-    return f"{terminal.roughly(passed)} ago" if passed > 0 else "now"
+    return f"{words.roughly(passed)} ago" if passed > 0 else "now"
 
 
 def ahead(item: object, name: str) -> str:
@@ -86,7 +86,7 @@ def ahead(item: object, name: str) -> str:
     if at is None:
         return "never"
     left = math.ceil((at - time.time()) / 60) * 60  # "in 30 days", a second after it was asked for
-    return f"in {terminal.roughly(left)}" if left > 0 else "over"
+    return f"in {words.roughly(left)}" if left > 0 else "over"
 
 
 def _moment(written: str) -> float | None:

@@ -3,7 +3,8 @@
 import json
 import re
 
-from ca.client import terminal, web
+from ca import words
+from ca.client import web
 from ca.errors import InsufficientAuthentication
 from sshd_hook.names import is_slug
 
@@ -60,22 +61,12 @@ def sentence(amr: tuple[str, ...], max_age: int | None) -> str:
     return "Re-authentication is required."
 
 
-def command(amr: tuple[str, ...], max_age: int | None) -> str:
-    """The command that logs in so."""
-    words = ["amrgate", "login"]
-    if amr:
-        words += ["--method", ",".join(amr)]
-    if max_age is not None:
-        words += ["--max-age", terminal.short(max_age)]
-    return " ".join(words)
-
-
 def _asking(parameters: object) -> InsufficientAuthentication:
     """The error for `amr` and `max_age`. Only what is sound is taken: people copy the command."""
     fields = parameters if isinstance(parameters, dict) else {}
     amr, max_age = fields.get("amr"), fields.get("max_age")
     values = amr if isinstance(amr, list) else []
     asked = tuple(value for value in values[:MAX_ASKED] if is_method(value))
-    seconds = max_age if type(max_age) is int and 0 < max_age <= terminal.MAX_SECONDS else None
-    text = f"{sentence(asked, seconds)} Log in by `{command(asked, seconds)}`."
+    seconds = max_age if type(max_age) is int and 0 < max_age <= words.MAX_SECONDS else None
+    text = f"{sentence(asked, seconds)} Log in by `{words.login_command(asked, seconds)}`."
     return InsufficientAuthentication(text, asked, seconds)

@@ -6,8 +6,8 @@ from json import loads
 from typing import Any
 from urllib.parse import urlsplit
 
-from ca.client.terminal import safe
 from ca.errors import CAError, Denied, InvalidRequest, NotFound, Unavailable
+from ca.words import safe
 
 TIMEOUT = 20  # seconds for any one step
 MAX_ANSWER = 4 << 20  # bytes

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ca.client import stepup, terminal
 from ca.directory import explain, read
 from ca.directory.enforcement import in_words
 from ca.errors import NotFound
@@ -18,6 +17,7 @@ from ca.ops.database import open_database
 from ca.ops.options import data_option
 from ca.store import certificates, hosts, people, sessions
 from ca.store.engine import reading
+from ca.words import login_command, methods, moment, roughly
 from sshd_hook.policy import ALLOWED, MORE_AUTHENTICATION, NO_ACCESS, in_order
 from sshd_hook.principals import CODES, REPORT_ONLY
 
@@ -175,7 +175,7 @@ def next_step(found: Explained) -> str:
     # A login may need more than is asked for: see the rule on foreign providers in `decide`.
     needed = [one.answer.decision.amr for one in found.logins if one.answer.decision.amr]
     amr = needed[0] if needed else in_order(asked.amr)
-    return f"they log in: {stepup.command(amr, asked.max_age)}"
+    return f"they log in: {login_command(amr, asked.max_age)}"
 
 
 def _way_to_access(found: Explained) -> str:
@@ -212,11 +212,11 @@ def _role(found: Explained) -> str:
 
 def _of_login(found: Explained, login: Login, now: int) -> list[str]:
     session, answer = login.session, login.answer
-    when = f", {terminal.moment(session.auth_time)}" if session.auth_time is not None else ""
+    when = f", {moment(session.auth_time)}" if session.auth_time is not None else ""
     via = ", by device code" if session.via == "device" else ""
     said = [
         f"session       {session.handle}",
-        f"  logged in   with {terminal.methods(session.amr)}{when}{via}",
+        f"  logged in   with {methods(session.amr)}{when}{via}",
         *(f"  certificate {_certificate(one, now)}" for one in login.certificates),
         f"  answer      {IN_WORDS[answer.code]}",
     ]
@@ -229,7 +229,7 @@ def _of_login(found: Explained, login: Login, now: int) -> list[str]:
 def _certificate(one: Issued, now: int) -> str:
     state = "revoked: refused" if one.revoked_at is not None else "good"
     left = max(0, one.valid_before - now)
-    return f"{one.serial}, {state}, for {terminal.roughly(left)} more"
+    return f"{one.serial}, {state}, for {roughly(left)} more"
 
 
 # --- as JSON --------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 import click
 
+from ca import words
 from ca.client import account as accounts
-from ca.client import device, login, place, stepup, terminal, web
+from ca.client import device, login, place, stepup, web
 from ca.client.account import Account
 from ca.client.device import Offer
 from ca.client.login import Wish
@@ -30,7 +31,7 @@ class Length(click.ParamType[int]):
         if isinstance(value, int):
             return value
         try:
-            return terminal.seconds(value)
+            return words.seconds(value)
         except InvalidRequest as error:
             self.fail(f"{value!r} {error.message}", param, ctx)
 
@@ -156,7 +157,7 @@ def _waiting() -> Iterator[Any]:
         while (rest := until - time.monotonic()) > 0:
             if console.is_terminal:
                 left = max(1, offered.seconds_left())
-                status.update(f"Waiting for you there: {terminal.roughly(left)} left.")
+                status.update(f"Waiting for you there: {words.roughly(left)} left.")
                 status.start()
             time.sleep(min(rest, 1))
 

@@ -9,8 +9,8 @@ from ca.client import output, stepup
 from ca.client.commands.common import account, json_option, path
 from ca.client.main import LOGIN_REQUIRED
 from ca.client.output import text, texts
-from ca.client.terminal import safe
 from ca.errors import NotFound
+from ca.words import login_command, safe
 from sshd_hook.policy import MORE_AUTHENTICATION, Decision
 from sshd_hook.refusal import missing_in_words
 
@@ -59,7 +59,7 @@ def _show(found: Any, service: str, outcome: str) -> None:
         for words in missing_in_words(Decision(MORE_AUTHENTICATION, amr, max_age, _missing(found))):
             click.echo(f" - {words}")
     if outcome != ALLOWED:
-        click.echo(f"Next step: {stepup.command(amr, max_age)}")
+        click.echo(f"Next step: {login_command(amr, max_age)}")
 
 
 def _missing(found: Any) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ from itertools import chain
 
 import click
 
-from ca.client import certificates, files, place, session, terminal
+from ca import words
+from ca.client import certificates, files, place, session
 from ca.client.account import AUTHORITY, Account, refuse
 from ca.client.commands import common
 from ca.client.commands.common import Authority, Length, Methods, authority_of
@@ -143,10 +144,10 @@ def _tell(here: Place) -> None:
     by = ", by a code on another device" if claims.get("via") == "device" else ""
     click.echo(f"You are logged in as {describe(me)}.")
     if proved:
-        click.echo(f"Proved: {terminal.methods(proved)}{by}.")
+        click.echo(f"Proved: {words.methods(proved)}{by}.")
     certificate = certificates.present(here)
     if certificate is not None:
-        left = terminal.roughly(max(0, certificate.valid_before - int(time.time())))
+        left = words.roughly(max(0, certificate.valid_before - int(time.time())))
         click.echo(f"Your certificate is good for {left}, and is renewed while the login lasts.")
     if not here.ssh_config.exists():
         click.echo("`amrgate ssh-config install` makes plain ssh use your certificate.")

@@ -5,7 +5,8 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from ca.client import output, terminal
+from ca import words
+from ca.client import output
 from ca.client.commands.common import account, is_interactive, json_option, own_path
 from ca.client.output import ago, text, texts
 from ca.errors import Unavailable
@@ -161,7 +162,7 @@ def _show_picture(uri: str) -> None:
 
 
 def _show_codes(answer: object) -> None:
-    shown = [terminal.safe(code) for code in texts(answer, "recovery_codes")]
+    shown = [words.safe(code) for code in texts(answer, "recovery_codes")]
     if not shown:
         return
     click.echo("\nKeep these recovery codes: each lets you in once without the app, and they are")

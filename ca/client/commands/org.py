@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from ca.client import output, terminal
+from ca import words
+from ca.client import output
 from ca.client.commands import org_mfa
 from ca.client.commands.common import account, json_option, own_path, path
 from ca.client.output import ago, text
@@ -114,7 +115,7 @@ def invite(name: str, email: str, role: str, *, as_json: bool) -> None:
     if as_json:
         output.as_json(answer)
         return
-    click.echo(f"{terminal.safe(email)} was invited to {terminal.safe(name)} as {role}.")
+    click.echo(f"{words.safe(email)} was invited to {words.safe(name)} as {role}.")
 
 
 @org.command(name="service-users")

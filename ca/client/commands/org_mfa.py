@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from ca.client import output, terminal
+from ca import words
+from ca.client import output
 from ca.client.account import Account
 from ca.client.commands.common import Length, account, is_interactive, json_option, path
 from ca.client.output import ago, text
@@ -49,7 +50,7 @@ def mfa(name: str, action: str, max_age: int | None, *, device: bool, as_json: b
     if as_json:
         output.as_json({"organization": name, **asked})
         return
-    click.echo(f"{terminal.safe(name)}: {in_words(asked)}.")
+    click.echo(f"{words.safe(name)}: {in_words(asked)}.")
 
 
 def _terms(max_age: int | None, *, device: bool) -> dict[str, object]:
@@ -94,7 +95,7 @@ def _show_preview(found: dict[str, Any], *, as_json: bool) -> None:
     names = [text(one, "username") for one in output.items(found.get("locked_out"))]
     rest = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
     out = f"{', '.join(names[:MOST_SHOWN])}{rest}" if names else "nobody"
-    click.echo(f"Locked out, until they have a second factor: {terminal.safe(out)}.")
+    click.echo(f"Locked out, until they have a second factor: {words.safe(out)}.")
     click.echo(
         f"Live sessions that would not do any more: {_number(found, 'sessions')},"
         f" certificates: {_number(found, 'certificates')}."

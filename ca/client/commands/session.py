@@ -5,7 +5,7 @@ import click
 from ca.client import output
 from ca.client.commands.common import account, json_option, own_path
 from ca.client.output import ago, text, texts
-from ca.client.terminal import methods
+from ca.words import methods
 
 
 @click.group()

@@ -5,10 +5,11 @@ from urllib.parse import urlsplit
 
 import click
 
-from ca.client import certificates, connection, terminal
+from ca.client import certificates, connection
 from ca.client.account import Account
 from ca.client.commands.common import account, offer, path
 from ca.errors import NotFound
+from ca.words import safe
 
 FLAGS_WITH_VALUE = "BbcDEeFIiJLlmOopQRSWw"  # of ssh(1)
 
@@ -81,7 +82,7 @@ def _with_host(me: Account, service: str) -> str:
             if isinstance(address, str) and (host := _host_of(address, service)):
                 return f"{service}@{host}"
     raise NotFound(
-        f"The service {terminal.safe(service)} doesn't exist or you do not have access to it."
+        f"The service {safe(service)} doesn't exist or you do not have access to it."
         " If you know its host, say `amrgate ssh SERVICE@HOST`."
     )
 

@@ -5,7 +5,8 @@ import time
 
 import click
 
-from ca.client import certificates, place, terminal
+from ca import words
+from ca.client import certificates, place
 from ca.client.account import Account, refuse
 from ca.client.certificates import validity
 from ca.errors import InvalidRequest, NotFound
@@ -97,8 +98,8 @@ def _show(fields: dict[str, object], found: Certificate, now: int) -> None:
     shown.pop("valid after")
     shown["valid before"] = validity(found, now)
     if isinstance(at, int):
-        shown["auth time"] = f"{terminal.roughly(max(0, now - at))} ago, {terminal.moment(at)}"
+        shown["auth time"] = f"{words.roughly(max(0, now - at))} ago, {words.moment(at)}"
     for name, value in shown.items():
         joined = ("," if name == "amr" else ", ").join(value) if isinstance(value, list) else value
         label = "validity" if name == "valid before" else name
-        click.echo(f"{label}: {terminal.safe(str(joined))}")
+        click.echo(f"{label}: {words.safe(str(joined))}")

@@ -2,7 +2,8 @@
 
 import click
 
-from ca.client import output, terminal
+from ca import words
+from ca.client import output
 from ca.client.account import Account
 from ca.client.commands.common import Length, account, json_option, own_path, path
 from ca.client.output import ago, ahead, text
@@ -78,7 +79,7 @@ def create(name: str, expires: int | None, user: str | None, *, as_json: bool) -
         output.as_json(made)
         return
     click.echo(
-        f"The token {terminal.safe(name)} ends {ahead(made, 'expires_at')}. It is shown only now:",
+        f"The token {words.safe(name)} ends {ahead(made, 'expires_at')}. It is shown only now:",
         err=True,
     )
     click.echo(secret)

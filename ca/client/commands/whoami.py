@@ -9,7 +9,7 @@ from ca.client.account import Account
 from ca.client.certificates import validity
 from ca.client.commands.common import account, json_option
 from ca.client.output import text, texts
-from ca.client.terminal import methods, roughly, safe
+from ca.words import methods, roughly, safe
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""Words for people at a terminal."""
+"""Words for people at a terminal: engineers and operators."""
 
 import re
 from collections.abc import Iterable
@@ -71,3 +71,13 @@ def seconds(text: str) -> int:
 def short(length: int) -> str:
     """A length of time as `seconds` reads it."""
     return next(f"{length // unit}{name}" for name, unit, _ in _UNITS if length % unit == 0)
+
+
+def login_command(amr: Iterable[str], max_age: int | None) -> str:
+    """The command of a login that proves all of `amr` within `max_age` seconds."""
+    parts = ["amrgate", "login"]
+    if asked := ",".join(amr):
+        parts += ["--method", asked]
+    if max_age is not None:
+        parts += ["--max-age", short(max_age)]
+    return " ".join(parts)
