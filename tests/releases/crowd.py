@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.hosts import wait_for
-from tests.releases.office import REQUIREMENT
+from tests.releases.office import PATIENCE, REQUIREMENT
 from tests.releases.traffic import SOON, Login, Traffic, timed
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 PEOPLE = 50
 FACTORS = {"alice": ("pwd", "otp"), "carol": ("pwd",)}
-PATIENCE = 300.0  # seconds until the last of them has an answer, on a busy machine
 DENIED = "Error: Access denied\n"
 
 

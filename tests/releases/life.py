@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "amrgate-sshd-hook"
 ADMIN_KEY = "/root/admin-key"
+HANGS = 45.0  # seconds for each login, if nobody replaced a user database that does not answer
 # What comes and goes, or that others write: dpkg's and apt's own lists, logs, /etc/ld.so.cache.
 NOT_OURS = r"^/(proc|sys|dev|run|tmp|root|home|var/(tmp|log|cache|lib/(dpkg|apt|systemd)))(/|$)"
 ASKED = (
@@ -144,7 +145,7 @@ class Life:
         begun = time.monotonic()
         assert self.office.admin("true").status == 0
         assert self.lets_in()
-        assert time.monotonic() - begun < SOON / 2  # 45 s it would be for each
+        assert time.monotonic() - begun < HANGS
         assert self.main_pid("amrgate-userdb") != pid
 
     def end_sessions(self) -> None:

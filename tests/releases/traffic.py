@@ -19,7 +19,7 @@ EVERYBODY = ("alice", "mallory", "admin")
 NO_ACCESS = "Error: The service doesn't exist or you do not have access to it.\n"
 # What ssh says if nobody listens, or sshd closes before it has said who it is.
 NOT_ANSWERED = re.compile(r"^(ssh: connect to host|kex_exchange_identification:)", re.MULTILINE)
-SOON = 60.0  # seconds: generous, the machine may be busy
+SOON = 180.0  # seconds: generous, the machine may be busy
 
 
 class Login(NamedTuple):
