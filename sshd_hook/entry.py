@@ -74,12 +74,16 @@ def unused(text: str, services: "Iterable[str]") -> "list[str]":
     Raises:
         EntryError: as `find` does.
     """
-    known = list(services)
-    return [
-        pattern
-        for pattern, _ in _lines(text)
-        if pattern != "*" and not any(_fits(pattern, service) for service in known)
-    ]
+    from bisect import bisect_left  # not for the hook
+
+    known = sorted(services)
+    found = []
+    for pattern, _ in _lines(text):
+        first = bisect_left(known, pattern.rstrip("*"))  # what fits, if anything does
+        fits = first < len(known) and _fits(pattern, known[first])
+        if pattern != "*" and not fits:
+            found.append(pattern)
+    return found
 
 
 def inside(asked: "str | None") -> "tuple[str, ...]":
