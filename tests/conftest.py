@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
@@ -98,6 +99,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker in item.iter_markers("attack"):
             item.user_properties.extend(("attack", number) for number in marker.args)
     items.sort(key=lambda item: item.path.stem not in SLOWEST)
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage pass over what was collected, all of which stays to the end."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
