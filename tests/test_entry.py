@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from typing import TYPE_CHECKING
@@ -43,8 +42,6 @@ def recipe(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def inside(host: Host, recipe: str) -> Iterator[Host]:
     machine = host.machine
-    if recipe == "exec" and os.geteuid() != 0:
-        pytest.skip("without root nobody in the private machine can gain root by sudo")
     if not machine.path(f"{ROOT}/home/where").exists():
         machine.check("sh", "-c", BUILD)
     if recipe == "nsenter" and not machine.path("/run/ns").exists():
