@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,13 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from ca import audit
+from ca.errors import NotAuthenticated
+from ca.identity import sessions as own_sessions
+from ca.identity.factors import Acting
 from ca.identity.proofs import Proof
+from ca.identity.sso import logins
+from ca.identity.sso.id_token import Login
+from ca.oauth.grants import Agreement, begin_grant
 from ca.store import sessions, sso, tables
 from ca.store.engine import reading, writing
 from ca.store.sessions import BrowserSession, is_live_browser_session
@@ -22,7 +29,10 @@ from tests.issuing import new_key
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlalchemy import Connection
+
     from ca.services import Services
+    from ca.store.sso import Provider
 
 pytest_plugins = ["tests.web"]
 
@@ -126,6 +136,79 @@ def test_with_a_provider_ends_what_rests_on_it(
     assert issued
     assert (revoked.serial, revoked.event) == (issued.serial, "provider:end")
     assert ("provider:end", revoked.actor, "work") in records(acme.engine)
+
+
+def at_work(services: Services, api: Api) -> tuple[Provider, Login]:
+    """Somebody who comes back from the provider just now, and is known by it."""
+    with reading(services.engine) as connection:
+        provider = sso.find_provider(connection, "work")
+    assert provider
+    now = int(time.time())
+    login = Login(api.user.id, now, frozenset())
+    assert logins.log_in(services.engine, provider, login, now) == api.user
+    return provider, login
+
+
+@pytest.mark.attack(127, 142)
+@pytest.mark.parametrize("end", [by_api, by_file])
+def test_no_login_in_flight_outlives_the_provider(
+    acme: Services, end: Callable[[Services], None]
+) -> None:
+    alice, bob = (log_in(acme, name, "pwd", "otp") for name in ("alice", "bob"))
+    link(acme, alice)
+    now = int(time.time())
+    provider, login = at_work(acme, alice)
+    proofs = logins.proofs_of(provider, login)
+    visitor = own_sessions.Visitor("", "")
+    local = (Proof("pwd", now),)
+    present, _cookie = own_sessions.begin(acme.engine, alice.user, local, visitor, None, now=now)
+
+    end(acme)
+
+    with pytest.raises(NotAuthenticated):
+        own_sessions.begin(acme.engine, alice.user, proofs, visitor, None, now=now)
+    with pytest.raises(NotAuthenticated):
+        own_sessions.add_proofs(acme.engine, present, proofs, now)
+    acting = Acting(bob.user.id, present.id, bob.session.proofs)
+    with pytest.raises(logins.NoProvider):
+        logins.link(acme.engine, acting, provider, replace(login, subject="bob"), now)
+    assert lives(acme, present.id)
+
+
+def store_session(connection: Connection, api: Api, _before: str, now: int) -> str:
+    """As a login does; the id of the session."""
+    assert sso.hold_identity(connection, api.user.id, "work")
+    session = BrowserSession("in flight", api.user, (Proof("sso:work", now),), now, now)
+    sessions.add_browser_session(connection, session, "of it", "", "")
+    return session.id
+
+
+def store_grant(connection: Connection, api: Api, before: str, now: int) -> str:
+    """As the exchange of a code does; the `sid`."""
+    agreed = Agreement(api.user.id, before, "amrgate", "", (Proof("sso:work", now),))
+    return begin_grant(connection, agreed, now).session.sid
+
+
+@pytest.mark.attack(127, 142)
+@pytest.mark.parametrize("store", [store_session, store_grant])
+def test_what_is_stored_while_the_provider_ends_ends_with_it(
+    acme: Services, store: Callable[[Connection, Api, str, int], str]
+) -> None:
+    """It is in a transaction that begins before the end and is finished after that began."""
+    alice = log_in(acme, "alice", "pwd", "otp")
+    link(acme, alice)
+    before = browse(acme, alice, "sso:work")
+    now = int(time.time())
+    with ThreadPoolExecutor(1) as pool:
+        with writing(acme.engine) as connection:
+            stored = store(connection, alice, before, now)
+            ending = pool.submit(by_api, acme)
+            with pytest.raises(TimeoutError):
+                ending.result(timeout=1)
+        ending.result(timeout=30)
+
+    with reading(acme.engine) as connection:
+        assert not sessions.is_live(connection, stored, now)
 
 
 def able_by_the_provider_alone(services: Services) -> Api:

@@ -151,9 +151,9 @@ def _logged_in(
     try:
         provider, login = _finished(services, begun, answer, now)
         user = logins.log_in(services.engine, provider, login, now)
+        return proved(services, request, purpose, user, logins.proofs_of(provider, login))
     except CAError as error:
         return _failed(services, purpose, begun.slug, error)
-    return proved(services, request, purpose, user, logins.proofs_of(provider, login))
 
 
 def _linked(

@@ -66,6 +66,12 @@ def since(proofs: Iterable[Proof], moment: int) -> Proofs:
     return tuple(proof for proof in proofs if proof.at >= moment)
 
 
+def providers_in(proofs: Iterable[Proof]) -> set[str]:
+    """The slugs of the providers at which some of this was shown."""
+    shown = (proof.amr.removeprefix(LOGIN) for proof in proofs if proof.amr.startswith(LOGIN))
+    return {rest.partition(":")[0] for rest in shown}
+
+
 def rests_on(proofs: Iterable[Proof], values: Iterable[str]) -> bool:
     """Whether one of these factors or logins is among them.
 

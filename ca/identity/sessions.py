@@ -5,11 +5,13 @@ import secrets
 import uuid
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from ca import audit
-from ca.identity.proofs import Proofs, with_proof
+from ca.errors import NotAuthenticated
+from ca.identity.proofs import Proofs, providers_in, with_proof
 from ca.store import sessions as store
+from ca.store import sso
 from ca.store.engine import reading, writing
 from ca.store.people import User
 from ca.store.revocations import Cause
@@ -47,13 +49,18 @@ def find(engine: Engine, cookie: str, now: int) -> BrowserSession | None:
 def add_proofs(
     engine: Engine, session: BrowserSession, proofs: Proofs, now: int
 ) -> tuple[BrowserSession, str] | None:
-    """Lift a session by proofs; returns it and its new cookie, None if it ended meanwhile."""
+    """Lift a session by proofs; returns it and its new cookie, None if it ended meanwhile.
+
+    Raises:
+        NotAuthenticated: as `begin`.
+    """
     every = session.proofs
     for proof in proofs:
         every = with_proof(every, proof)
     lifted = replace(session, proofs=every, seen_at=now)
     cookie = new_secret()
     with writing(engine) as connection:
+        _hold_what_they_rest_on(connection, session.user, proofs)
         if not store.raise_browser_session(connection, session.id, hash_of(cookie), every, now):
             return None
         audit.append(connection, "session:lift", session.user.id, session.id, _by(proofs))
@@ -77,12 +84,17 @@ def begin(  # noqa: PLR0913 who, after what, and where
     *,
     now: int,
 ) -> tuple[BrowserSession, str]:
-    """A new session, and its cookie. It takes the browser from the session that was there."""
+    """A new session, and its cookie. It takes the browser from the session that was there.
+
+    Raises:
+        NotAuthenticated: a provider at which they logged in was retired or unlinked meanwhile.
+    """
     session = BrowserSession(
         id=str(uuid.uuid4()), user=user, proofs=proofs, created_at=now, seen_at=now
     )
     cookie = new_secret()
     with writing(engine) as connection:
+        _hold_what_they_rest_on(connection, user, proofs)
         if replaced is not None:
             store.end_browser_session(connection, replaced.id, now)
         store.add_browser_session(
@@ -99,6 +111,16 @@ def log_out(engine: Engine, session: BrowserSession, now: int) -> None:
         cause = Cause(now, session.user.id, "session:logout")
         revoked = store.end_grants(connection, session.user.id, cause)
         audit.append_revoking(connection, cause, session.id, revoked)
+
+
+def _hold_what_they_rest_on(connection: Connection, user: User, proofs: Proofs) -> None:
+    """See that links which a login rests on are there, and stay until the session is stored.
+
+    Whoever ends a provider, or unlinks one, first does that and then looks for sessions to end.
+    """
+    for slug in sorted(providers_in(proofs)):
+        if not sso.hold_identity(connection, user.id, slug):
+            raise NotAuthenticated("The account that you logged in with is not linked any more.")
 
 
 def _by(proofs: Proofs) -> dict[str, str]:

@@ -76,7 +76,7 @@ def begin_grant(connection: Connection, agreed: Agreement, now: int) -> Tokens:
         InvalidGrant: the person is disabled, or logged out since.
     """
     user = find_user(connection, agreed.user_id)
-    lives = sessions.is_live_browser_session(connection, agreed.browser_session_id, now)
+    lives = sessions.hold_browser_session(connection, agreed.browser_session_id, now)
     if user is None or user.disabled or not lives:
         raise InvalidGrant("This login has ended. Log in again.")
     by_sso = any(proof.amr.startswith("sso:") for proof in agreed.proofs)

@@ -30,6 +30,7 @@ def end(connection: Connection, slug: str, amr: str, cause: Cause) -> Ended:
     """Unlink everybody from the provider, and end their sessions and API tokens that rest on it.
 
     `amr` is what a login there shows. What they proved otherwise, and the sessions of that, stay.
+    The provider is retired already: from then on no session comes to rest on it (`sso.hold_identity`).
     """
     linked = select(identities.c.user_id).where(identities.c.slug == slug)
     users = sorted(set(connection.execute(linked).scalars()))
@@ -38,8 +39,9 @@ def end(connection: Connection, slug: str, amr: str, cause: Cause) -> Ended:
     for user_id in users:
         lock_owner(connection, user_id)
     tokens = _end(connection, api_tokens.c.id, users, amr, cause)
-    sids = _end(connection, grant_sessions.c.sid, users, amr, cause)
     browsers = _end(connection, browser_sessions.c.id, users, amr, cause)
+    # After those that granted them: who grants something holds the session that it is granted in.
+    sids = _end(connection, grant_sessions.c.sid, users, amr, cause)
     connection.execute(delete(identities).where(identities.c.slug == slug))
     serials = revoke_sessions(connection, sids, cause)
     return Ended(users, tokens, len(sids) + len(browsers), serials)

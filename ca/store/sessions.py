@@ -129,15 +129,25 @@ def live_browser_session(
 
 def is_live_browser_session(connection: Connection, session_id: str, now: int) -> bool:
     """Whether the browser session with this id counts."""
-    row = connection.execute(
-        select(browser_sessions.c.id).where(
-            browser_sessions.c.id == session_id,
-            browser_sessions.c.ended_at.is_(None),
-            browser_sessions.c.seen_at > now - BROWSER_IDLE,
-            browser_sessions.c.created_at > now - BROWSER_LIFETIME,
-        )
-    ).first()
-    return row is not None
+    return connection.execute(_live_browser_session(session_id, now)).first() is not None
+
+
+def hold_browser_session(connection: Connection, session_id: str, now: int) -> bool:
+    """Whether the browser session counts; and until this transaction ends, nobody ends it.
+
+    Whoever ends one and what it granted does so in this order, so what is granted now ends too.
+    """
+    held = _live_browser_session(session_id, now).with_for_update(read=True)
+    return connection.execute(held).first() is not None
+
+
+def _live_browser_session(session_id: str, now: int) -> Select[tuple[str]]:
+    return select(browser_sessions.c.id).where(
+        browser_sessions.c.id == session_id,
+        browser_sessions.c.ended_at.is_(None),
+        browser_sessions.c.seen_at > now - BROWSER_IDLE,
+        browser_sessions.c.created_at > now - BROWSER_LIFETIME,
+    )
 
 
 def is_live(connection: Connection, session_id: str, now: int) -> bool:

@@ -128,6 +128,14 @@ def add_provider(connection: Connection, slug: str, organization_id: str) -> boo
     return _insert_if_absent(connection, sso_providers, values)
 
 
+def hold_provider(connection: Connection, slug: str) -> bool:
+    """Whether it is not retired; and until this transaction ends, it will not be."""
+    held = select(sso_providers.c.slug).where(
+        sso_providers.c.slug == slug, sso_providers.c.retired_at.is_(None)
+    )
+    return connection.execute(held.with_for_update(read=True)).first() is not None
+
+
 def retire_provider(connection: Connection, slug: str, now: int) -> None:
     """Let the provider be asked no more. Its slug is never used again."""
     connection.execute(
@@ -229,6 +237,24 @@ def identities_of(connection: Connection, user_id: str) -> list[Identity]:
 def add_identity(connection: Connection, identity: Identity) -> bool:
     """Link it; False if it is somebody's."""
     return _insert_if_absent(connection, identities, asdict(identity))
+
+
+def hold_identity(connection: Connection, user_id: str, slug: str) -> bool:
+    """Whether somebody has linked an account at a provider that is not retired.
+
+    Nobody unlinks it and nobody ends the provider before this transaction ends. Who waits to do so
+    sees what is written in it; SQLite's transactions that write are alone anyway.
+    """
+    held = (
+        select(identities.c.id)
+        .join(sso_providers, sso_providers.c.slug == identities.c.slug)
+        .where(
+            identities.c.user_id == user_id,
+            identities.c.slug == slug,
+            sso_providers.c.retired_at.is_(None),
+        )
+    )
+    return connection.execute(held.with_for_update(read=True)).first() is not None
 
 
 def use_identity(connection: Connection, identity_id: str, now: int) -> bool:

@@ -203,10 +203,13 @@ def link(engine: Engine, acting: Acting, provider: Provider, login: Login, now: 
 
     Raises:
         InsufficientAuthentication: this session may not.
+        NoProvider: it was retired meanwhile.
         Conflict: it is somebody else's.
     """
     with writing(engine) as connection:
         check_may_change(connection, acting, now)
+        if not store.hold_provider(connection, provider.slug):
+            raise NoProvider
         if store.is_anothers(connection, provider.issuer, login.subject, acting.user_id):
             raise Conflict(f"This account at {provider.label} is linked to somebody else's here.")
         if not store.add_identity(connection, _new_identity(acting, provider, login, now)):
