@@ -5,78 +5,31 @@ from __future__ import annotations
 import json
 import re
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from machine.clients import HOST, SERVICE
-from machine.private import PYTHON, PrivateMachine
-from sshd_hook import bundle, paths
+from machine.private import PrivateMachine
+from sshd_hook import paths
 from tests.hosts import wait_for
+from tests.world import DATA, EXAMPLE, PASSPHRASE, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parent.parent
-CA = (*PYTHON, "-m", "ca.ops.main")
-EXAMPLE = (ROOT / "examples" / "acme.toml").read_text()
+    from tests.world import Session
+
+SECRET = ("--passphrase-file", PASSPHRASE)
 REQUIREMENT = '\n[organizations.acme.requirement]\namr = ["mfa"]\n'
 WORKER = f'\n[services.{SERVICE}--queue]\nhost = "ssh.acme.example"\n'
-PASSPHRASE = ("--passphrase-file", "/root/passphrase")
-
-
-class World:
-    """The machine with a CA in it, and an operator at its terminal."""
-
-    def __init__(self, machine: PrivateMachine) -> None:
-        self.machine = machine
-        machine.check("sh", "-c", "umask 077; echo a passphrase of a test > /root/passphrase")
-        where = ("--issuer", "http://127.0.0.1:8080", "--listen", "127.0.0.1:8080")
-        words = ("init", *PASSPHRASE, *where, "--ssh-host", HOST)
-        machine.check(*PYTHON, "-m", "tests.quick_ca", *words)
-        self.apply(EXAMPLE)
-        self.serve()
-
-    def operate(self, *arguments: str) -> str:
-        return self.machine.check(*CA, *arguments)
-
-    def apply(self, text: str) -> None:
-        self.machine.path("/root/acme.toml").write_text(text)
-        self.operate("apply", "/root/acme.toml")
-
-    def serve(self) -> None:
-        words = ("serve", *PASSPHRASE, "--workers", "1")
-        self.pid = self.machine.spawn(*CA, *words, log="/var/log/ca.log")
-        wait_for(lambda: self.machine.listens(8080), 30)
-
-    def stop_ca(self) -> None:
-        self.machine.check("kill", str(self.pid))
-        wait_for(lambda: not self.machine.path(f"/proc/{self.pid}/exe").exists(), 20)
-
-    def requires(self) -> frozenset[str]:
-        """What the installed bundle says that alice's login must show."""
-        found = bundle.from_bytes(self.machine.path(paths.BUNDLE).read_bytes())
-        record = found.service(SERVICE)
-        assert record is not None
-        return record.requirement.amr
-
-    def log(self) -> str:
-        return self.machine.path("/var/log/agent").read_text()
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """A host that joined by the very line that the operator was given; its daemons run."""
     with PrivateMachine() as machine:
-        here = World(machine)
-        line = here.operate("host", "token", HOST).strip()
-        words = line.removeprefix("sshd-hook").split()
-        machine.check(*PYTHON, "-m", "sshd_hook.main", *words, "--admin", "none")
-        machine.spawn(paths.SSHD_HOOK, "userdb", "--supervise", log="/var/log/userdb")
-        machine.spawn(paths.SSHD_HOOK, "agent", log="/var/log/agent")
-        wait_for(lambda: "obeying" in machine.path("/var/log/agent").read_text())
-        yield here
+        yield World(machine)
 
 
 def test_the_host_has_the_cas_keys_and_a_certificate_of_its_own(world: World) -> None:
@@ -142,44 +95,68 @@ def test_without_its_ca_the_host_keeps_what_it_has_and_catches_up(world: World) 
     wait_for(lambda: world.requires() == frozenset())
 
 
-KEYS = "/var/lib/amrgate-ca/keys"
 OFFLINE = f"""
 set -e
 cd /root
-cp {KEYS}/recovery.key .
+cp {DATA}/keys/recovery.key .
 ssh-keygen -q -p -P "$(cat passphrase)" -N "" -f recovery.key
 ssh-keygen -q -Y sign -f recovery.key -n amrgate-keys statement
 """
 
 
+def who_gets_in(world: World, *sessions: Session) -> list[bool]:
+    return [world.admits(session) for session in sessions]
+
+
 def test_a_bundle_key_that_is_lost_is_replaced_by_the_recovery_keys_word(world: World) -> None:
-    """Nobody is refused meanwhile: the host goes on by what it has until it follows."""
-    world.machine.check("rm", f"{KEYS}/bundle.key")
-    statement = world.operate("key", "draft-recovery", *PASSPHRASE)
+    """Whoever the last policy let in gets in at each step, and nobody else does."""
+    alice, revoked = world.sessions[:2]
+    (mallory,) = world.log_in("mallory")
+    people = (alice, revoked, mallory)
+    world.revoke("certificate", "revoke", revoked.handle)
+    assert who_gets_in(world, *people) == [True, False, False]
+
+    world.machine.check("rm", f"{DATA}/keys/bundle.key")
+    statement = world.operate("key", "draft-recovery", *SECRET)
     world.machine.path("/root/statement").write_text(statement)
+    assert who_gets_in(world, *people) == [True, False, False]
     world.machine.check("sh", "-c", OFFLINE)
     world.stop_ca()
+    assert who_gets_in(world, *people) == [True, False, False]
     world.operate("key", "recover", "/root/statement")
     assert "current    yes" in world.machine.check(paths.SSHD_HOOK, "status")
-
     world.serve()
-    world.apply(EXAMPLE + REQUIREMENT)
+    assert who_gets_in(world, *people) == [True, False, False]
 
+    wait_for(lambda: f"{statement.split()[-1]} now, as the recovery key says" in world.log(), 30)
+    assert who_gets_in(world, *people) == [True, False, False]
+    world.apply(EXAMPLE + REQUIREMENT)
     wait_for(lambda: world.requires() == {"mfa"}, 30)
-    key = statement.split()[-1]
-    assert f"{key} now, as the recovery key says" in world.log()
+    assert not world.admits(alice)
+    world.apply(EXAMPLE)
+    wait_for(lambda: world.requires() == frozenset())
+    assert world.admits(alice)
+    world.revoke("certificate", "revoke", alice.serials[0])
+    assert who_gets_in(world, *people) == [False, False, False]
+    assert world.admits(alice, 1)
     assert "the signature is not by the key" not in world.log()
     assert "current    yes" in world.machine.check(paths.SSHD_HOOK, "status")
 
 
 def test_a_bundle_key_is_changed_by_its_own_word(world: World) -> None:
-    world.operate("key", "rotate-bundle", *PASSPHRASE)
+    bob, revoked = world.sessions[3], world.sessions[1]
+    world.operate("key", "rotate-bundle", *SECRET)
     world.stop_ca()
+    assert who_gets_in(world, bob, revoked) == [True, False]
     world.serve()
-    world.apply(EXAMPLE)
+    world.apply(EXAMPLE + REQUIREMENT)
 
-    wait_for(lambda: world.requires() == frozenset(), 30)
+    wait_for(lambda: world.requires() == {"mfa"}, 30)
     assert "as the bundle key before it says" in world.log()
+    assert not world.admits(bob)
+    world.apply(EXAMPLE)
+    wait_for(lambda: world.requires() == frozenset())
+    assert who_gets_in(world, bob, revoked) == [True, False]
 
 
 def test_a_host_that_was_removed_hears_no_more_and_says_so(world: World) -> None:

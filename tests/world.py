@@ -101,9 +101,9 @@ class World:
         machine.check(*PYTHON, "-m", "sshd_hook.main", *line[1:], "--admin", "none")
         machine.spawn(paths.SSHD_HOOK, "userdb", "--supervise", log="/var/log/userdb")
         self.agent = machine.spawn(paths.SSHD_HOOK, "agent", log="/var/log/agent")
-        wait_for(lambda: "obeying" in machine.path("/var/log/agent").read_text(), 60)
+        wait_for(lambda: "obeying" in self.log(), 60)
         start_sshd(machine)
-        self.sessions = self._log_in("alice", "alice", "alice", "bob", "carol", *5 * ["alice"])
+        self.sessions = self.log_in("alice", "alice", "alice", "bob", "carol", *5 * ["alice"])
 
     def operate(self, *arguments: str) -> str:
         return self.machine.check(*CA, *arguments)
@@ -117,7 +117,8 @@ class World:
         self.machine.check("kill", str(self.pid))
         wait_for(lambda: not self.machine.path(f"/proc/{self.pid}/exe").exists(), 20)
 
-    def _log_in(self, *people: str) -> list[Session]:
+    def log_in(self, *people: str) -> list[Session]:
+        """A session of each of them, begun with a password."""
         asked = [(one, f"ssh-ed25519 {b64(self.keys[one])}", ("pwd",)) for one in people]
         words = ("-m", "tests.issue_inside", DATA, PASSPHRASE)
         given = json.loads(self.machine.check(*PYTHON, *words, stdin=json.dumps(asked)))
@@ -175,6 +176,16 @@ class World:
             return 0
         assert done.out == "in\n", done.err
         return int(re.findall(r"Server host certificate: .* serial (\d+) ", done.err)[0])
+
+    def log(self) -> str:
+        """The agent's."""
+        return self.machine.path("/var/log/agent").read_text()
+
+    def requires(self) -> frozenset[str]:
+        """What the installed bundle says that a login must show."""
+        found = bundle.from_bytes(self.machine.path(paths.BUNDLE).read_bytes()).service(SERVICE)
+        assert found is not None
+        return found.requirement.amr
 
     def reports(self) -> set[str]:
         """What the installed bundle says that is asked for, but only reported."""

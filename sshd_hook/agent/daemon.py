@@ -72,6 +72,7 @@ class Agent:
                 changed = self.update(wait)
             except FAILURES as error:
                 service.log(str(error) or type(error).__name__)
+                wait = 0  # when the CA is back, its word is needed at once, also without a change
                 pause = min(2 * pause or FIRST_PAUSE, LONGEST_PAUSE)
                 # Not all hosts at the same moment that lost the same CA.
                 time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 -- no secret
