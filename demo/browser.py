@@ -16,6 +16,7 @@ import pyotp
 
 MAX_PAGES = 10  # of one login
 STEP = 30  # seconds for which a code counts (RFC 6238)
+ON_ITS_WAY = 5  # seconds: a code that ends sooner may have ended when the CA looks at it
 ACTION = re.compile(r'<form method="post" action="([^"]+)"')
 AWAY = re.compile(r'<a class="button" href="([^"]+)">Continue to ')  # to a provider
 HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)"')
@@ -50,7 +51,7 @@ class App:
 
     def code(self) -> str:
         """The first code that the CA still takes and that was not typed: it takes one off."""
-        now = int(time.time()) // STEP
+        now = int(time.time() + ON_ITS_WAY) // STEP
         self.last = max(self.last + 1, now - 1)
         while self.last > int(time.time()) // STEP + 1:
             time.sleep(0.2)
