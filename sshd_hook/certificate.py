@@ -6,11 +6,9 @@ it is such a certificate as our CA issues. There is no cryptography here: sshd v
 runs the hook, the CA in `ca.issuance.verify`.
 """
 
-import sys
-
 from sshd_hook.names import is_display_name, is_slug, is_user_id
 from sshd_hook.policy import OWN_FACTORS, Claims
-from sshd_hook.wire import Reader, WireError, b64, mpint, string, u32, u64
+from sshd_hook.wire import Reader, WireError, mpint, string, u32, u64
 
 USER, HOST = 1, 2
 
@@ -199,21 +197,6 @@ def unwrap(data: bytes) -> str:
     value = reader.text()
     reader.end()
     return value
-
-
-def fingerprint(key: bytes) -> str:
-    """What OpenSSH shows for a public key: "SHA256:" and base64 without padding."""
-    return "SHA256:" + b64(_sha256(key)).rstrip("=")
-
-
-def _sha256(data: bytes) -> bytes:
-    """By Python's own small module: `hashlib` loads OpenSSL, which is half of the hook's run."""
-    try:
-        module = __import__("_sha2" if sys.version_info >= (3, 12) else "_sha256")
-    except ImportError:  # a Python that was built without
-        module = __import__("hashlib")
-    digest: bytes = module.sha256(data).digest()
-    return digest
 
 
 def _read_certificate(reader: Reader) -> Certificate:

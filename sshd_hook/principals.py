@@ -18,7 +18,6 @@ from sshd_hook.certificate import (
     Certificate,
     check_fields,
     display_name,
-    fingerprint,
     is_valid_at,
     parse,
     session_handle,
@@ -54,7 +53,7 @@ from sshd_hook.policy import (
     decide,
     lacking,
 )
-from sshd_hook.wire import WireError, b64, unb64
+from sshd_hook.wire import WireError, b64, fingerprint, unb64
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

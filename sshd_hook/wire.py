@@ -1,10 +1,11 @@
 """The types of RFC 4251, section 5: integers, strings and the base64 around them, both ways.
 
 A `Reader` takes one encoding of each value and no other, so what was read can be written again
-byte for byte.
+byte for byte. `fingerprint` is how people read a key.
 """
 
 import binascii
+import sys
 
 
 class WireError(ValueError):
@@ -122,3 +123,18 @@ def unb64(text: str) -> bytes:
     if b64(data) != text:
         raise WireError("not base64")
     return data
+
+
+def fingerprint(key: bytes) -> str:
+    """What OpenSSH shows for a public key: "SHA256:" and base64 without padding."""
+    return "SHA256:" + b64(_sha256(key)).rstrip("=")
+
+
+def _sha256(data: bytes) -> bytes:
+    """By Python's own small module: `hashlib` loads OpenSSL, which is half of the hook's run."""
+    try:
+        module = __import__("_sha2" if sys.version_info >= (3, 12) else "_sha256")
+    except ImportError:  # a Python that was built without
+        module = __import__("hashlib")
+    digest: bytes = module.sha256(data).digest()
+    return digest

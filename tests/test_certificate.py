@@ -24,14 +24,13 @@ from sshd_hook.certificate import (
     check_public_key,
     claims_of,
     display_name,
-    fingerprint,
     is_valid_at,
     parse,
     parse_to_be_signed,
     session_handle,
     to_be_signed,
 )
-from sshd_hook.wire import WireError, string, unb64
+from sshd_hook.wire import WireError, fingerprint, string, unb64
 from tests.certificates import (
     ALICE,
     HANDLE,
@@ -238,8 +237,8 @@ def test_any_bytes_are_refused_with_one_error(data: bytes) -> None:
 READ = """
 import sys
 sys.path.insert(0, {root!r})
-from sshd_hook.certificate import check_fields, claims_of, display_name, fingerprint, parse
-from sshd_hook.wire import WireError, unb64
+from sshd_hook.certificate import check_fields, claims_of, display_name, parse
+from sshd_hook.wire import WireError, fingerprint, unb64
 for line in sys.stdin:
     try:
         certificate, _, _ = parse(unb64(line[:-1]))

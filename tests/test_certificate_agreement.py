@@ -27,11 +27,10 @@ from sshd_hook.certificate import (
     Certificate,
     certificate_type,
     check_fields,
-    fingerprint,
     parse,
     to_be_signed,
 )
-from sshd_hook.wire import string
+from sshd_hook.wire import fingerprint, string
 from tests.certificates import (
     ALICE,
     NOW,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sshd_hook.certificate import KEY_TYPES, certificate_type, check_public_key, fingerprint
-from sshd_hook.wire import Reader, WireError, mpint, string
+from sshd_hook.certificate import KEY_TYPES, certificate_type, check_public_key
+from sshd_hook.wire import Reader, WireError, fingerprint, mpint, string
 from tests.certificates import accept, certify, keygen, line, refuse, subject_key
 
 if TYPE_CHECKING:

@@ -15,10 +15,9 @@ from sshd_hook.certificate import (
     check_fields,
     claims_of,
     display_name,
-    fingerprint,
     session_handle,
 )
-from sshd_hook.wire import WireError
+from sshd_hook.wire import WireError, fingerprint
 
 
 @click.group(name="ssh-cert")
