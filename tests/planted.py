@@ -249,6 +249,11 @@ FAULTS = [
     Fault("disk-read-only", plants.read_only),
     Fault("run-full", plants.on_tmpfs(paths.VERDICTS, "32k")),
     Fault("security-denial", plants.deny),
+    Fault("security-denial", plants.deny_by_profile),
+    Fault(
+        "security-denial",
+        lambda p: plants.deny_by_profile(p, plants.RELOADED.replace("{info}", plants.SAME)),
+    ),
     Fault("not-started-at-boot", plants.systemd_runs),
     Fault("check-failed", plants.no_getent),
 ]
@@ -263,6 +268,7 @@ HARMLESS: dict[str, Callable[[Planter], object]] = {
     "hidden but for the hook": lambda p: plants.hide_processes(p, f",gid={plants.hook_gid(p)}"),
     "set long ago": lambda p: plants.see_clock(p, skew=-30, set_ago=2 * DAY, set_by=90),
     "denied long ago": lambda p: plants.deny(p, 2 * DAY),
+    "allowed since": lambda p: plants.deny_by_profile(p, plants.RELOADED.replace("{info}", "")),
     "an entry": lambda p: p.write(paths.ENTRY, "# none yet\nabcdefg123456-*  -\n* /usr/bin/env\n"),
     "an open home": lambda p: p.mode(f"{paths.HOMES}/{SERVICE}", 0o755),
     "a name that is excluded": plants.exclude_name,

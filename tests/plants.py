@@ -27,6 +27,17 @@ DENIAL = (
     'type=AVC msg=audit({when}.123:45): avc:  denied  {{ read }} for  pid=7 comm="principals"'
     ' name="bundle" scontext=system_u:system_r:sshd_t:s0 tclass=file permissive=0\n'
 )
+# As Debian 12's kernel wrote it, of sshd under AppArmor's profile.
+APPARMOR = (
+    'audit: type=1400 audit({when}.322:31): apparmor="DENIED" operation="exec"'
+    ' profile="/usr/sbin/sshd" name="/usr/lib/amrgate/principals" pid=1366 comm="sshd"'
+    ' requested_mask="x" denied_mask="x" fsuid=999 ouid=0\n'
+)
+RELOADED = (
+    'audit: type=1400 audit({when}.142:35): apparmor="STATUS" operation="profile_replace"'
+    '{info} profile="unconfined" name="/usr/sbin/sshd" pid=1421 comm="apparmor_parser"\n'
+)
+SAME = ' info="same as current profile, skipping"'
 SLOW = """
 import os, socket, sys, threading, time
 sys.path.insert(0, "/usr/lib/amrgate/lib")
@@ -255,6 +266,11 @@ def hide_processes(p: Planter, more: str = "") -> None:
 def deny(p: Planter, ago: int = 60) -> None:
     p.run("mkdir", "-p", "/var/log/audit")
     p.write("/var/log/audit/audit.log", DENIAL.format(when=int(time.time()) - ago))
+
+
+def deny_by_profile(p: Planter, reloaded: str = "") -> None:
+    """AppArmor denied it; then, perhaps, its profile was loaded anew."""
+    p.write("/var/log/kern.log", (APPARMOR + reloaded).format(when=int(time.time()) - 60))
 
 
 def systemd_runs(p: Planter) -> None:

@@ -10,6 +10,7 @@ from sshd_hook.agent import host as agent_host
 from sshd_hook.doctor.findings import FAULT, WARNING, Code
 
 _WINS = f"Remove it, or let {paths.SSHD_DROP_IN} be read before it; then reload sshd."
+_RULES = f"{paths.LIBRARY}/sshd_hook/files/apparmor"
 _LINES = f"{paths.LIBRARY}/sshd_hook/files/pam-account"
 _AGENT = (
     "Restart the agent (`systemctl restart amrgate-agent`): it fetches everything, or logs why not."
@@ -430,7 +431,9 @@ CODES = {
     "security-denial": Code(
         WARNING,
         "SELinux or AppArmor denied something to our programs in the last day",
-        "Allow it in the policy that the log line names, or take sshd's profile out of force.",
+        "Allow it in the policy that the log line names. By AppArmor's profile of sshd, run"
+        f" `echo 'include if exists \"{_RULES}\"' >> /etc/apparmor.d/local/usr.sbin.sshd"
+        " && apparmor_parser -r /etc/apparmor.d/usr.sbin.sshd`.",
     ),
     "not-started-at-boot": Code(
         WARNING,

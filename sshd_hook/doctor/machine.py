@@ -27,6 +27,9 @@ KERNEL_LOG = "/dev/kmsg"
 LOG_TAIL = 256 * 1024  # bytes
 RECORD = 8192  # bytes: the longest of the kernel's
 DENIALS = ("avc:  denied", 'apparmor="DENIED"')
+PROFILE = re.compile(r'profile="([^"]*)"')
+# One whose rules changed: of one that is the same as before, `info` says so in between.
+CHANGED = re.compile(r'operation="profile_replace" profile="[^"]*" name="([^"]*)"')
 WHEN = re.compile(r"audit\((\d+)\.")
 CONCERNED = (
     paths.PROGRAMS,
@@ -74,13 +77,23 @@ def check_disks(_host: Examined) -> Iterator[Finding]:
 
 
 def check_denials(host: Examined) -> Iterator[Finding]:
-    """What SELinux or AppArmor denied to sshd's children, where the logs show it."""
+    """What SELinux or AppArmor denied to sshd's children, where the logs show it.
+
+    What a profile of AppArmor's denied before its rules changed is not told: that may be the cure.
+    """
+    denied: dict[str, str] = {}
     for line in _log_lines():
+        changed = CHANGED.search(line)
+        if changed:
+            denied.pop(changed[1], None)
         if any(word in line for word in DENIALS) and any(word in line for word in CONCERNED):
             when = WHEN.search(line)
             if when is None or host.now - int(when[1]) < DAY:
-                yield Finding("security-denial", line.strip())
-                return
+                profile = PROFILE.search(line)
+                denied.setdefault(profile[1] if profile else "", line.strip())
+    for line in denied.values():
+        yield Finding("security-denial", line)
+        return
 
 
 def check_boot(_host: Examined) -> Iterator[Finding]:
@@ -146,9 +159,10 @@ def _kernel_lines() -> Iterator[str]:
         return  # a container has none
     try:
         while True:
-            yield os.read(fd, RECORD).decode("utf-8", "replace")
+            with contextlib.suppress(BrokenPipeError):  # those that were next were written over
+                yield os.read(fd, RECORD).decode("utf-8", "replace").partition(";")[2]
     except OSError:
-        return  # that was the last, or the kernel had to drop some
+        return  # that was the last
     finally:
         os.close(fd)
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
-import traceback
 from pathlib import Path
 
 from machine.needs import MachineError
 from machine.private import PrivateMachine
-from tests.releases import booted, pools, systems
+from tests.releases import booted, pools, steps, systems
 from tests.releases.booted import Booted
 from tests.releases.life import Life
 from tests.releases.office import Office
@@ -41,18 +39,7 @@ def try_out(release: str, life: Life) -> int:
     """Do the steps on one release up to one that fails; return how many failed."""
     packages = life.host.check("dpkg-query", "-W", *SHOWN)
     print(f"{release}: {', '.join(packages.split())}")
-    for name, step in life.steps():
-        begun = time.monotonic()
-        try:
-            step()
-            admin = life.office.admin("echo", "in")
-            assert admin.out == "in\n", admin
-        except (AssertionError, MachineError) as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            print(f"  FAILED  {name}: {where.line}: {error}", flush=True)
-            return 1
-        print(f"  ok      {name}  ({time.monotonic() - begun:.1f} s)", flush=True)
-    return 0
+    return steps.go_through(life.steps(), life.office)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ class Life:
     def __init__(self, host: Booted, office: Office, pool: Pool, older: Path, newer: Path) -> None:
         self.host = host
         self.office = office
+        office.log_in()
         self.older = host.put(older)
         self.newer = host.put(newer)
         self._package = newer

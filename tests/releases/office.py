@@ -1,4 +1,4 @@
-"""The CA and the people, in a private machine; the host is on its network."""
+"""The CA and the people, in a machine of their own or the host's; the host is on its network."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from demo.company import EXAMPLE, PASSPHRASE
 from machine import inside
 from machine.clients import HOST, SERVICE
-from machine.private import PYTHON, PrivateMachine
+from machine.private import PYTHON
 from tests.hosts import wait_for
 
 if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
-    from machine.private import Result
+    from machine.private import Machine, Result
 
 CA = "http://127.0.0.1:8022"
 DATA = "/var/lib/amrgate-ca"
@@ -29,7 +29,7 @@ QUIET = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=30")
 class Office:
     """The company of examples/acme.toml: its CA, alice who may come in, mallory who may not."""
 
-    def __init__(self, machine: PrivateMachine) -> None:
+    def __init__(self, machine: Machine) -> None:
         self.machine = machine
         for path, text in ((PASSPHRASE, "a passphrase of a test"), ("/root/password", PASSWORD)):
             machine.check("sh", "-c", f"umask 077; echo '{text}' > {path}")
@@ -39,8 +39,12 @@ class Office:
         words = ("amrgate-ca", "serve", "--passphrase-file", PASSPHRASE, "--workers", "1")
         machine.spawn(*words, log="/var/log/ca")
         wait_for(lambda: machine.listens(8022), START)
+
+    def log_in(self) -> None:
+        """Let the two log in at the CA, in a browser, and set up their ssh."""
         for person in ("alice", "mallory"):
-            machine.check("amrgate-ca", "user", "password", person, "--from-file", "password")
+            words = ("user", "password", person, "--from-file", "password")
+            self.machine.check("amrgate-ca", *words)
             self._log_in(person)
 
     def require(self, requirement: str) -> None:

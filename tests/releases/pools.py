@@ -13,6 +13,7 @@ from machine.needs import MachineError
 from tests.releases.systems import KEPT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 NAMES = ("openssh-server", "openssh-client", "openssh-sftp-server")
@@ -38,13 +39,19 @@ def openssh(release: str, base: Path) -> Pool:
         shutil.rmtree(folder, ignore_errors=True)
         pool.older.mkdir(parents=True)
         pool.newer.mkdir()
-        apt = _Apt(folder / "apt", base)
-        apt.read_from(_sources(release))
+        apt = apt_of(release, base, folder / "apt")
         versions = apt.versions()
-        apt.download(versions[-1], pool.older)
-        apt.download(versions[0], pool.newer)
+        for version, place in ((versions[-1], pool.older), (versions[0], pool.newer)):
+            apt.download([f"{name}={version}" for name in NAMES], place)
         (folder / "made").touch()
     return pool
+
+
+def apt_of(release: str, base: Path, state: Path) -> Apt:
+    """Apt for the system in `base`, which keeps its lists in `state`, and has read them."""
+    apt = Apt(state, base)
+    apt.read_from(_sources(release))
+    return apt
 
 
 def _sources(release: str) -> str:
@@ -60,7 +67,7 @@ def _sources(release: str) -> str:
     )
 
 
-class _Apt:
+class Apt:
     """An apt of its own sources and lists, for the packages that a system in a folder has."""
 
     def __init__(self, state: Path, base: Path) -> None:
@@ -94,13 +101,12 @@ class _Apt:
             raise MachineError(f"apt's sources have no {NAMES[0]}")
         return [row.split("|")[1].strip() for row in rows]
 
-    def download(self, version: str, folder: Path) -> None:
-        """Put the packages of one version in a folder.
+    def download(self, wanted: Iterable[str], folder: Path) -> None:
+        """Put packages, `name` or `name=version`, in a folder.
 
         Raises:
             MachineError: apt cannot.
         """
-        wanted = [f"{name}={version}" for name in NAMES]
         _run(("apt-get", *self._options, "-qq", "download", *wanted), folder)
 
 
