@@ -233,4 +233,5 @@ def is_open(connection: Popen[str]) -> bool:
 
 def ended(connection: Popen[str]) -> str:
     """How the client says that its connection ended, within ten seconds."""
-    return connection.communicate(timeout=10)[1]
+    connection.wait(timeout=10)  # first: to close its input would end it as well
+    return connection.communicate()[1]
