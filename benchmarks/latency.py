@@ -18,10 +18,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks.hook import BARE, question, spawning
-from benchmarks.login import HOOKED, NAMES, REPLACE, SERVE, STATIC, alter, start
+from benchmarks.login import HOOKED, STATIC, timed
 from ca.hosts.bundle_writer import BundleContent
-from machine.host import Host, Service
-from machine.private import PrivateMachine
 from sshd_hook.bundle import ServiceRecord
 from sshd_hook.install import PYTHON
 from sshd_hook.policy import CONTRIBUTOR, Requirement
@@ -173,19 +171,8 @@ def _content(users: int) -> BundleContent:
 
 def _logins() -> int:
     """Measure logins at two real sshds in turn; return how many failed."""
-    with PrivateMachine() as machine:
-        host = Host(machine)
-        host.set_policy({name: Service() for name in NAMES})
-        host.certify("alice")
-        start(machine, HOOKED, SERVE)
-        alter(machine)
-        start(machine, STATIC, REPLACE + SERVE)
-        words = ("/usr/bin/python3", "-c", TIMER, json.dumps(LOGINS), " ".join(NAMES))
-        ran = machine.run(*words, str(HOOKED), str(STATIC), user="alice", seconds=SECONDS)
-        if ran.status:
-            raise RuntimeError(ran.err)
     failed = 0
-    for at_once, cells in json.loads(ran.out).items():
+    for at_once, cells in timed(TIMER, json.dumps(LOGINS), SECONDS).items():
         hooked, static = (Runs(cells[str(port)][0]) for port in (HOOKED, STATIC))
         wrong = sum(cells[str(port)][1] for port in (HOOKED, STATIC))
         middle = statistics.median(hooked.times) - statistics.median(static.times)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from typing import Any
 
 from benchmarks.figures import Figure, Yardstick, spread
 from machine.host import Host, Service
@@ -50,18 +51,7 @@ print(json.dumps(times))
 
 def measure() -> list[Figure]:
     """`login_ratio`: the median of what a login with the hook takes over one with a static file."""
-    with PrivateMachine() as machine:
-        host = Host(machine)
-        host.set_policy({name: Service() for name in NAMES})
-        host.certify("alice")
-        start(machine, HOOKED, SERVE)
-        alter(machine)
-        start(machine, STATIC, REPLACE + SERVE)
-        words = ("/usr/bin/python3", "-c", TIMER, str(PAIRS), " ".join(NAMES))
-        ran = machine.run(*words, str(HOOKED), str(STATIC), user="alice", seconds=300)
-        if ran.status:
-            raise RuntimeError(ran.err)
-        times = json.loads(ran.out)
+    times = timed(TIMER, str(PAIRS), seconds=300)
     static = times[str(STATIC)]
     ratios = [one / other for one, other in zip(times[str(HOOKED)], static, strict=True)]
     value = statistics.median(ratios)
@@ -71,7 +61,24 @@ def measure() -> list[Figure]:
     ]
 
 
-def alter(machine: Machine) -> None:
+def timed(timer: str, counts: str, seconds: float) -> dict[str, Any]:
+    """What alice's program `timer` says of logins at both sshds: told how many, whereto, both ports."""
+    with PrivateMachine() as machine:
+        host = Host(machine)
+        host.set_policy({name: Service() for name in NAMES})
+        host.certify("alice")
+        _start(machine, HOOKED, SERVE)
+        _alter(machine)
+        _start(machine, STATIC, REPLACE + SERVE)
+        words = ("/usr/bin/python3", "-c", timer, counts, " ".join(NAMES))
+        ran = machine.run(*words, str(HOOKED), str(STATIC), user="alice", seconds=seconds)
+    if ran.status:
+        raise RuntimeError(ran.err)
+    said: dict[str, Any] = json.loads(ran.out)
+    return said
+
+
+def _alter(machine: Machine) -> None:
     """Write the static sshd's files: the host's, but for the hook's lines and the gate's in PAM."""
     drop_in = machine.path(paths.SSHD_DROP_IN).read_text().splitlines(keepends=True)
     kept = "".join(line for line in drop_in if "AuthorizedPrincipals" not in line)
@@ -83,7 +90,7 @@ def alter(machine: Machine) -> None:
     (folder / "pam").write_text(machine.path(PAM).read_text().replace(ours, ""))
 
 
-def start(machine: Machine, port: int, script: str) -> None:
+def _start(machine: Machine, port: int, script: str) -> None:
     """Start an sshd at a port by a shell script, in a mount namespace of its own."""
     words = ("unshare", "--mount", "sh", "-ec", f"{script}{port}")
     machine.spawn(*words, log=f"/var/log/sshd-{port}.log")

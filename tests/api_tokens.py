@@ -6,28 +6,16 @@ from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from starlette.testclient import TestClient
 
 from ca.app import create_app
-from tests.databases import new_sqlite
-from tests.web import ISSUER, Person, add_person, new_services
+from tests.web import ISSUER, Person, add_person
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ca.services import Services
     from tests.directory import Api
 
 NUMBERS = count()
-
-
-@pytest.fixture(scope="module")
-def one_ca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """One CA for all tests of a file, each of which has people of its own."""
-    folder = tmp_path_factory.mktemp("ca")
-    with new_services(new_sqlite(folder), folder) as new:
-        yield new
 
 
 def somebody(services: Services, *, app: bool = False) -> Person:

@@ -6,13 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.databases import new_sqlite
 from tests.directory import ACME, Api, apply_over_all, apply_text
-from tests.web import new_services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ca.services import Services
 
 HERE = "/projects/abcdefg123456"
@@ -60,18 +56,11 @@ forwards = ["127.0.0.1:5432"]
 )
 
 
-@pytest.fixture(scope="module")
-def shop_ca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """On SQLite, and one for all tests, each of which begins with the same directory."""
-    folder = tmp_path_factory.mktemp("ca")
-    with new_services(new_sqlite(folder), folder) as services:
-        yield services
-
-
 @pytest.fixture
-def shop(shop_ca: Services) -> Services:
-    apply_over_all(shop_ca.engine, SHOP)
-    return shop_ca
+def shop(one_ca: Services) -> Services:
+    """One CA for a file's tests, each of which begins with the same directory."""
+    apply_over_all(one_ca.engine, SHOP)
+    return one_ca
 
 
 @pytest.fixture

@@ -33,17 +33,23 @@ def uninstall(engineer: Engineer, config_file: Path) -> Ran:
     return engineer.run("ssh-config", "uninstall", "--file", str(config_file))
 
 
-def settings(config_file: Path, host: str = HOST) -> dict[str, list[str]]:
-    """What ssh itself makes of the file. It runs what `Match exec` says."""
-    shown = subprocess.run(
+def shown(config_file: Path, host: str = HOST) -> subprocess.CompletedProcess[str]:
+    """What `ssh -G` prints of the file. It runs what `Match exec` says."""
+    return subprocess.run(
         ["ssh", "-G", "-F", config_file, host],
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
         timeout=60,
     )
+
+
+def settings(config_file: Path, host: str = HOST) -> dict[str, list[str]]:
+    """What ssh itself makes of the file."""
+    ran = shown(config_file, host)
+    ran.check_returncode()
     found: dict[str, list[str]] = {}
-    for words in (entry.split(" ", 1) for entry in shown.stdout.splitlines()):
+    for words in (entry.split(" ", 1) for entry in ran.stdout.splitlines()):
         found.setdefault(words[0], []).append(words[-1])
     return found
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ssh_configs import HOST, certify, install, settings
+from tests.ssh_configs import HOST, certify, install, settings, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,15 +98,7 @@ def test_without_a_login_ssh_shows_what_to_do(installed: Engineer, config_file: 
     certify(installed, 0)
     (installed.state / "session.json").unlink()
 
-    shown = subprocess.run(
-        ["ssh", "-G", "-F", config_file, HOST],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-    assert "Error: You are not logged in: run `amrgate login`.\n" in shown.stderr
+    assert "Error: You are not logged in: run `amrgate login`.\n" in shown(config_file).stderr
 
 
 def test_ssh_says_so_when_the_program_was_moved(installed: Engineer, config_file: Path) -> None:
@@ -114,16 +106,10 @@ def test_ssh_says_so_when_the_program_was_moved(installed: Engineer, config_file
     text = refresh.read_text()
     refresh.write_text(re.sub(r"insert\(0, '.*'\)", "insert(0, '/nowhere')", text))
 
-    shown = subprocess.run(
-        ["ssh", "-G", "-F", config_file, HOST],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    told = shown(config_file).stderr
 
-    assert "run `amrgate ssh-config install` again" in shown.stderr
-    assert "Traceback" not in shown.stderr
+    assert "run `amrgate ssh-config install` again" in told
+    assert "Traceback" not in told
 
 
 def test_the_state_is_found_wherever_ssh_is_started(

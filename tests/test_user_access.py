@@ -10,13 +10,9 @@ import pytest
 from ca.api import references
 from ca.store import hosts
 from ca.store.engine import reading
-from tests.databases import new_sqlite
 from tests.directory import ACME, Api, apply_over_all, apply_text, log_in, records, version
-from tests.web import new_services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ca.services import Services
 
 pytest_plugins = ["tests.web"]
@@ -30,18 +26,11 @@ TEAM = (
 )
 
 
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """One for all tests, each of which begins with the same directory."""
-    folder = tmp_path_factory.mktemp("ca")
-    with new_services(new_sqlite(folder), folder) as services:
-        yield services
-
-
 @pytest.fixture
-def team(ca: Services) -> Services:
-    apply_over_all(ca.engine, TEAM)
-    return ca
+def team(one_ca: Services) -> Services:
+    """One CA for all tests, each of which begins with the same directory."""
+    apply_over_all(one_ca.engine, TEAM)
+    return one_ca
 
 
 def of(services: Services, username: str) -> str:

@@ -118,6 +118,14 @@ def services(database_url: str, tmp_path: Path) -> Iterator[Services]:
         yield new
 
 
+@pytest.fixture(scope="module")
+def one_ca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """One CA on SQLite for all tests of a file, which keep out of each other's way."""
+    folder = tmp_path_factory.mktemp("ca")
+    with new_services(new_sqlite(folder), folder) as new:
+        yield new
+
+
 @contextmanager
 def listening(
     data: Path, host: str = "127.0.0.1", networks: tuple[str, ...] = ()
