@@ -91,9 +91,8 @@ def check_denials(host: Examined) -> Iterator[Finding]:
             if when is None or host.now - int(when[1]) < DAY:
                 profile = PROFILE.search(line)
                 denied.setdefault(profile[1] if profile else "", line.strip())
-    for line in denied.values():
-        yield Finding("security-denial", line)
-        return
+    if denied:
+        yield Finding("security-denial", next(iter(denied.values())))
 
 
 def check_boot(_host: Examined) -> Iterator[Finding]:
