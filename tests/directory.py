@@ -20,6 +20,7 @@ from ca.app import create_app
 from ca.directory.apply.document import Document
 from ca.directory.apply.execute import apply
 from ca.identity.proofs import Proof
+from ca.issuance.writer import OUTCOME
 from ca.oauth.tokens import issue_access_token
 from ca.store import applied, directory, people, sessions
 from ca.store.engine import reading, writing
@@ -80,13 +81,15 @@ def version(engine: Engine) -> int:
 
 
 def records(engine: Engine) -> list[tuple[str, str, str]]:
-    """Event, actor and subject of all records."""
+    """Event, actor and subject of all records but outcomes: those come some time later."""
     columns = audit_records.c
+    told = (
+        select(columns.event, columns.actor, columns.subject)
+        .where(columns.event != OUTCOME)
+        .order_by(columns.seq)
+    )
     with reading(engine) as connection:
-        rows = connection.execute(
-            select(columns.event, columns.actor, columns.subject).order_by(columns.seq)
-        )
-        return [tuple(row) for row in rows]
+        return [tuple(row) for row in connection.execute(told)]
 
 
 def log_in(services: Services, username: str, *amr: str, ago: int = 0, via: str = "") -> Api:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select
 
 from ca.identity import sessions as browser
+from ca.issuance.writer import INTENT, OUTCOME
 from ca.store import revocations, sessions, tables
 from ca.store.engine import reading, writing
 from ca.store.sessions import BrowserSession, GrantSession
@@ -61,8 +62,7 @@ def last_record(engine: Engine) -> tuple[str, str, dict[str, Any]]:
     columns = tables.audit_records.c
     query = (
         select(columns.event, columns.actor, columns.detail)
-        .where(columns.event.not_like("certificate:intent"))
-        .where(columns.event.not_like("certificate:outcome"))
+        .where(columns.event.not_in((INTENT, OUTCOME)))
         .order_by(columns.seq.desc())
     )
     with reading(engine) as connection:
