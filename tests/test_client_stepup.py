@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from tests.authorities import Engineer, Liar
 
 SERVICE = "abcdefg123456-main-bvxea6i--app"
+# sshd wants its folder in /run, which a machine where it never ran has not.
+OWN_RUN = (
+    *("unshare", "--mount", "sh", "-c"),
+    'mount -t tmpfs -o mode=755 run /run && mkdir /run/sshd && exec "$@"',
+    "sh",
+)
 REFUSED = """Error: Access denied
 Service: abcdefg123456-main-bvxea6i--app
 User: Alice (u-1)
@@ -67,7 +73,7 @@ class Refusing:
     def words(self, *command: str) -> tuple[str, ...]:
         """What one types behind `amrgate` to run a command there."""
         options = {
-            "ProxyCommand": shlex.join(["/usr/sbin/sshd", "-i", "-f", str(self._config)]),
+            "ProxyCommand": shlex.join([*OWN_RUN, "/usr/sbin/sshd", "-i", "-f", str(self._config)]),
             "StrictHostKeyChecking": "no",
             "UserKnownHostsFile": "/dev/null",
         }

@@ -143,7 +143,7 @@ def test_a_thousand_that_wait_ask_one_question(worker: Worker, asked: list[float
         return await asyncio.gather(*waiting)
 
     assert max(asyncio.run(scenario())) < 10
-    assert 1 < len(asked) < 300
+    assert 0 < len(asked) < 300
 
 
 def test_nobody_asks_while_nobody_waits(worker: Worker, asked: list[float]) -> None:
