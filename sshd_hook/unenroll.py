@@ -11,6 +11,8 @@ from sshd_hook.agent import apply, daemon, host, supervise
 from sshd_hook.changes import Changes, run
 from sshd_hook.enroll import FAILURES, OURS, EnrollError
 
+DAMAGED = f"{paths.UIDS}.damaged"
+
 
 def unenroll(*, dry_run: bool) -> None:
     """Take all of it away but the services' files and the map of their uids.
@@ -84,11 +86,22 @@ def _stop_services() -> None:
                 atomic.remove(f"{hostfiles.UNIT_FOLDER}/{unit}")
         run(("systemctl", "daemon-reload"))
         atomic.remove(hostfiles.TMPFILES)
+    # Neither systemd nor who is killed takes them away, and every look-up of a name would try them.
+    for path in (paths.USERDB_SOCKET, paths.USERDB_ROOT_SOCKET):
+        atomic.remove(path)
 
 
 def _keep_map() -> None:
-    """Leave the map of uids to root, with every service in it gone."""
-    if os.path.exists(paths.UIDS):
+    """Leave the map of uids to root, with every service in it gone.
+
+    One that cannot be read is put aside: the next enrolment goes by the owners of the homes.
+    """
+    try:
         known = accounts.settle(apply.load_accounts(), ())
         atomic.write(paths.UIDS, accounts.render(known), atomic.PRIVATE)
+    except FileNotFoundError:
+        pass
+    except accounts.AccountsError as error:
+        os.rename(paths.UIDS, DAMAGED)
+        sys.stdout.write(f"{error}: it is {DAMAGED} now.\n")
     prepare.remove_empty_homes()

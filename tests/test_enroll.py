@@ -86,6 +86,34 @@ def test_a_host_that_comes_back_goes_on_with_its_uids(fresh_host: Host) -> None:
     assert first[SERVICE] not in again.live.values()
 
 
+def test_sockets_that_nobody_listens_at_go_as_well(fresh_host: Host) -> None:
+    assert fresh_host.enroll().status == 0
+    bind = "import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])"
+    for path in (paths.USERDB_SOCKET, paths.USERDB_ROOT_SOCKET):
+        fresh_host.machine.check("/usr/bin/python3", "-c", bind, path)
+
+    undone = fresh_host.machine.run(paths.SSHD_HOOK, "unenroll")
+
+    assert undone.status == 0, undone.err
+    assert fresh_host.machine.check("ls", "-A", "/run/systemd/userdb") == ""
+
+
+def test_a_damaged_map_of_uids_is_left_behind(fresh_host: Host) -> None:
+    """As the doctor's cure for it says: unenroll, and enroll again."""
+    assert fresh_host.enroll().status == 0
+    first = accounts.parse(fresh_host.read(paths.UIDS)).live
+    fresh_host.machine.check("touch", f"{paths.HOMES}/{SERVICE}/file")
+    write(fresh_host, paths.UIDS, "damaged\n")
+
+    undone = fresh_host.machine.run(paths.SSHD_HOOK, "unenroll")
+
+    assert undone.status == 0, undone.err
+    assert f"it is {paths.UIDS}.damaged now" in undone.out
+    fresh_host.publish()
+    assert fresh_host.enroll().status == 0
+    assert accounts.parse(fresh_host.read(paths.UIDS)).live == first
+
+
 def test_what_the_operator_configured_stays_for_the_next_time(fresh_host: Host) -> None:
     assert fresh_host.enroll().status == 0
     write(fresh_host, paths.ENTRY, "* /usr/bin/env\n")
