@@ -48,6 +48,16 @@ def test_a_token_is_one_line_to_paste(ca: Ca) -> None:
     assert joined.host.names == (NAME, "192.0.2.7")
 
 
+def test_the_example_for_cloud_init_is_that_line(ca: Ca) -> None:
+    text = (EXAMPLE.parent / "cloud-init.yaml").read_text()
+    (shown,) = (line for line in text.splitlines() if "[sshd-hook, enroll, " in line)
+
+    line = ca.check("host", "token", NAME)
+
+    options = [word for word in line.split() if word.startswith("--")]
+    assert [word for word in shown.split(", ") if word.startswith("--")] == [*options, "--admin"]
+
+
 @pytest.mark.parametrize("content", [b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n", b"x"])
 def test_who_signs_for_the_ca_must_be_known_for_a_token(
     bare: Ca, tmp_path: Path, content: bytes
