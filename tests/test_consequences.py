@@ -171,6 +171,55 @@ def test_a_dry_run_says_whom_a_file_would_meet_and_changes_nothing(
     assert (version(shop.engine), records(shop.engine)) == before
 
 
+NEEDS = "would lock out, until they have what is required"
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        '\n[projects.abcdefg123456.requirement]\namr = ["mfa"]\n',
+        f'\n[services.{SERVICE}.requirement]\namr = ["mfa"]\n',
+    ],
+    ids=["of a project", "of a service"],
+)
+def test_a_dry_run_says_who_would_be_locked_out_of_which_host(
+    shop: Services, people_in: dict[str, Api], tmp_path: Path, requirement: str
+) -> None:
+    del people_in
+    ca, file = Ca(shop.settings.data, shop.engine), tmp_path / "acme.toml"
+
+    file.write_text(ACME + requirement)
+    required = ca.check("apply", file, "--dry-run")
+    file.write_text(ACME + requirement + "report_only = true\n")
+    reported = ca.check("apply", file, "--dry-run")
+
+    assert f"{NAME} {NEEDS}: alice, carol.\n" in required  # bob has a factor, and no such role
+    assert NEEDS not in reported
+
+
+def test_before_a_host_reports_no_more_it_is_told_who_is_met(
+    shop: Services, host: HostClient, people_in: dict[str, Api]
+) -> None:
+    ca = Ca(shop.settings.data, shop.engine)
+    program = ACME + '\n[organizations.acme.service_users.deploy]\nname = "Deployer"\n'
+    program = program.replace("carol = { prod", 'deploy = { production = "contributor" }\ncarol = { prod')
+    apply_text(shop.engine, program + REQUIRED)
+    ca.check("host", "report-only", NAME, "on")
+    tell(host, (SERVICE, people_in["weak"], 3), (SERVICE, people_in["strong"], 2))
+    before = version(shop.engine), records(shop.engine)
+
+    off = ca.check("host", "report-only", NAME, "off", "--dry-run")
+    on = ca.check("host", "report-only", NAME, "on", "--dry-run")
+
+    assert off == (
+        f"{NAME} {NEEDS}: alice, carol, deploy.\n"
+        f"{NAME} would end 3 open connections, to {SERVICE}.\n"
+    )
+    assert on == "It would lock nobody out, and end no open connection.\n"
+    assert (version(shop.engine), records(shop.engine)) == before
+    assert "There is no host 'x'" in ca.error("host", "report-only", "x", "off", "--dry-run")
+
+
 def test_a_dry_run_refuses_what_applying_would(shop: Services, tmp_path: Path) -> None:
     """Nobody would be left who can log in as it is required."""
     ca, file = Ca(shop.settings.data, shop.engine), tmp_path / "acme.toml"

@@ -42,6 +42,7 @@ def apply(file: Path, data: Path, *, dry_run: bool) -> None:
             rehearsal = rehearse(engine, document)
             show(rehearsal.plan, ("to add", "to change", "to remove"))
             show_lost(rehearsal.lost, rehearsal.certificates)
+            show_locked_out(rehearsal.locked_out)
         else:
             done = carry_out(engine, document, operator())
             read = settings.read(data)
@@ -76,9 +77,21 @@ def show_lost(gone: Lost, certificates: int) -> None:
     sessions = len(gone.sessions)
     if sessions:
         warn(f"Live sessions that would not do any more: {sessions}, certificates: {certificates}.")
+    show_ended(gone)
+
+
+def show_ended(gone: Lost) -> None:
+    """Print how many connections each host would end."""
     for host in sorted({host for host, _service in gone.connections}):
         where = sorted(service for there, service in gone.connections if there == host)
         warn(f"{host} would end {gone.on(host)} open connections, to {_some(where)}.")
+
+
+def show_locked_out(locked_out: set[tuple[str, str]]) -> None:
+    """Print who could not log in any more where, for want of a factor or a provider."""
+    for host in sorted({host for host, _name in locked_out}):
+        names = sorted(name for where, name in locked_out if where == host)
+        warn(f"{host} would lock out, until they have what is required: {_some(names)}.")
 
 
 def warn(words: str) -> None:

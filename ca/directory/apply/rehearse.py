@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING
 
 from ca.directory.apply import execute
 from ca.directory.consequences import Lost, count_certificates, lost, standing
+from ca.directory.doors import doors
 from ca.store import projects, served
 from ca.store.engine import reading, rehearsing
 from sshd_hook import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sqlalchemy import Connection, Engine
 
     from ca.directory.apply.diff import Change
     from ca.directory.apply.document import Document
     from ca.directory.apply.plan import Plan
+
+    LockedOut = set[tuple[str, str]]
+    """By host and user name: who has a role for services there, but lacks what they would need."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Rehearsal:
     plan: Plan
     lost: Lost
     certificates: int
+    locked_out: LockedOut
 
 
 def rehearse(engine: Engine, document: Document) -> Rehearsal:
@@ -41,12 +46,26 @@ def rehearse(engine: Engine, document: Document) -> Rehearsal:
     with rehearsing(engine) as connection:
         what = execute.planned(connection, document)
         concerned = sorted(_concerned(connection, what.changes))
-        before = standing(connection, concerned, now)
-        execute.make_so(connection, document, what, "rehearsal")
-        gone = lost(before, standing(connection, concerned, now))
+        gone, locked_out = meet(
+            connection,
+            concerned,
+            lambda: execute.make_so(connection, document, what, "rehearsal"),
+            now,
+        )
     with reading(engine) as connection:
         certificates = count_certificates(connection, gone.sessions.values(), now)
-    return Rehearsal(what, gone, certificates)
+    return Rehearsal(what, gone, certificates, locked_out)
+
+
+def meet(
+    connection: Connection, names: Iterable[str], change: Callable[[], object], now: int
+) -> tuple[Lost, LockedOut]:
+    """Make a change, and say whom it meets in the organizations of these names."""
+    every = tuple(names)
+    before, opened = standing(connection, every, now), doors(connection, every)
+    change()
+    gone = lost(before, standing(connection, every, now))
+    return gone, opened.open & doors(connection, every).shut
 
 
 def _concerned(connection: Connection, changes: Iterable[Change]) -> set[str]:
