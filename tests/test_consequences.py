@@ -61,9 +61,16 @@ def people_in(shop: Services) -> dict[str, Api]:
     }
 
 
-def tell(host: HostClient, *connections: tuple[str, Api, int], token: str = "") -> Any:
+def tell(
+    host: HostClient, *connections: tuple[str, Api, int], token: str = "", address: str = ""
+) -> Any:
     found = [
-        {"service": service, "session": who.session.handle, "connections": count}
+        {
+            "service": service,
+            "session": who.session.handle,
+            "address": address,
+            "connections": count,
+        }
         for service, who, count in connections
     ]
     return host.http.put(
@@ -134,8 +141,14 @@ def test_a_host_speaks_of_its_own_services_alone(
         {"service": "a b", "session": "5c0e7c2e-8f4b-4c8e-9d3a-0b1a2c3d4e5f", "connections": 1},
         {"service": SERVICE, "session": "5c0e7c2e-8f4b-4c8e-9d3a-0b1a2c3d4e5f", "connections": 0},
         {"service": SERVICE, "session": "5c0e7c2e-8f4b-4c8e-9d3a-0b1a2c3d4e5f"},
+        {
+            "service": SERVICE,
+            "session": "5c0e7c2e-8f4b-4c8e-9d3a-0b1a2c3d4e5f",
+            "address": "a host",
+            "connections": 1,
+        },
     ],
-    ids=["no handle", "no service", "none", "uncounted"],
+    ids=["no handle", "no service", "none", "uncounted", "no address"],
 )
 def test_what_is_no_census_is_refused(host: HostClient, wrong: dict[str, Any]) -> None:
     answer = host.http.put(
@@ -171,6 +184,25 @@ def test_a_dry_run_says_whom_a_file_would_meet_and_changes_nothing(
     assert (version(shop.engine), records(shop.engine)) == before
 
 
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [("192.0.2.9", ""), ("198.51.100.1", f"{NAME} would end 3 open connections, to {SERVICE}.\n")],
+)
+def test_a_dry_run_counts_connections_from_networks_that_go(  # noqa: PLR0913, PLR0917 -- fixtures
+    shop: Services,
+    host: HostClient,
+    people_in: dict[str, Api],
+    tmp_path: Path,
+    address: str,
+    told: str,
+) -> None:
+    tell(host, (SERVICE, people_in["weak"], 3), address=address)
+    ca, file = Ca(shop.settings.data, shop.engine), tmp_path / "acme.toml"
+    file.write_text(ACME + '\n[organizations.acme.requirement]\nnetworks = ["192.0.2.0/24"]\n')
+
+    assert ca.check("apply", file, "--dry-run").partition("remove.\n")[2] == told
+
+
 NEEDS = "would lock out, until they have what is required"
 
 
@@ -202,7 +234,9 @@ def test_before_a_host_reports_no_more_it_is_told_who_is_met(
 ) -> None:
     ca = Ca(shop.settings.data, shop.engine)
     program = ACME + '\n[organizations.acme.service_users.deploy]\nname = "Deployer"\n'
-    program = program.replace("carol = { prod", 'deploy = { production = "contributor" }\ncarol = { prod')
+    program = program.replace(
+        "carol = { prod", 'deploy = { production = "contributor" }\ncarol = { prod'
+    )
     apply_text(shop.engine, program + REQUIRED)
     ca.check("host", "report-only", NAME, "on")
     tell(host, (SERVICE, people_in["weak"], 3), (SERVICE, people_in["strong"], 2))

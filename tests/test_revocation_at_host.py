@@ -173,8 +173,12 @@ def test_what_is_open_ends_when_its_network_is_one_no_more(world: World) -> None
     wait_for(lambda: world.admits(world.sessions[8]), 20)
     time.sleep(4)  # longer than the agent waits between two looks
     assert is_open(connection)
+    wait_for(lambda: world.known_open() == 1, 40)
+    world.machine.path("/root/acme.toml").write_text(EXAMPLE + networks.format("192.0.2.0/24"))
+    planned = world.operate("apply", "/root/acme.toml", "--dry-run")
+    assert f"{HOST} would end 1 open connections, to {SERVICE}.\n" in planned
 
-    world.apply(EXAMPLE + networks.format("192.0.2.0/24"))
+    world.operate("apply", "/root/acme.toml")
 
     assert "closed" in ended(connection)
     assert "no access from 127.0.0.1" in world.machine.path("/var/log/agent").read_text()

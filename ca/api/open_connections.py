@@ -20,7 +20,7 @@ MOST_ALIKE = 1 << 20
 
 
 class Alike(BaseModel):
-    """Connections to one service by the certificates of one session."""
+    """Connections to one service by the certificates of one session, from one address."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -28,6 +28,8 @@ class Alike(BaseModel):
     """Without an instance."""
     session: str = Field(pattern="^[0-9a-f-]{36}$")
     """Its handle."""
+    address: str = Field("", pattern="^[0-9a-f.:]{0,45}$")
+    """The client's; nothing for those that have none."""
     connections: int = Field(ge=1, le=MOST_ALIKE)
 
 
@@ -45,6 +47,6 @@ def put_connections(
 ) -> None:
     """Note which connections are open on a host, in the place of what it said before."""
     services.allowances.take(host, allowance.CONNECTIONS, 1, time.monotonic())
-    found = {(one.service, one.session): one.connections for one in said.connections}
+    found = {(one.service, one.session, one.address): one.connections for one in said.connections}
     with writing(services.engine) as connection:
         open_connections.replace(connection, host.id, found, int(time.time()))

@@ -34,13 +34,13 @@ class Standing:
     `able` are the members, by organization's name and user id, who have what a login needs that
     meets what is held against one; `unable` those who have not; `sessions` the handles, by
     organization, of members' sessions that meet it; `connections` how many may stay open, by host,
-    service and session.
+    service, session and address.
     """
 
     able: set[tuple[str, str]] = field(default_factory=set)
     unable: dict[tuple[str, str], Member] = field(default_factory=dict)
     sessions: dict[tuple[str, str], LiveGrant] = field(default_factory=dict)
-    connections: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    connections: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def standing(
             asked = (supposed or {}).get(organization.id, stored)
             _look_at_members(connection, organization, asked.held, found, now)
             for one in _that_may_stay(connection, organization.id, supposed, now):
-                key = one.host, one.service, one.session.handle
+                key = one.host, one.service, one.session.handle, one.address
                 found.connections[key] += one.connections
     return found
 
@@ -82,7 +82,9 @@ def standing(
 def lost(before: Standing, after: Standing) -> Lost:
     """What is not there any more after a change."""
     ended: Counter[tuple[str, str]] = Counter()
-    for (host, service, _session), count in (before.connections - after.connections).items():
+    for (host, service, _session, _address), count in (
+        before.connections - after.connections
+    ).items():
         ended[host, service] += count
     return Lost(
         {key: one for key, one in after.unable.items() if key in before.able},
@@ -136,7 +138,7 @@ def _that_may_stay(
     supposed: Mapping[str, Requirement] | None,
     now: int,
 ) -> Iterator[Open]:
-    """The open connections that hosts would leave open. From where one comes its host alone knows.
+    """The open connections that hosts would leave open.
 
     A host may have thousands: what is asked and who may come are looked up once for all alike.
     """
@@ -151,6 +153,7 @@ def _that_may_stay(
         key = one.service, one.session.user.id
         if key not in granted:
             granted[key] = explain.access(connection, services[one.service], one.session.user)
-        decision = policy.decide(asked[one.service], granted[key], one.session.claims, None, now)
+        claims, address = one.session.claims, one.address or None
+        decision = policy.decide(asked[one.service], granted[key], claims, address, now)
         if decision.outcome == ALLOWED:
             yield one

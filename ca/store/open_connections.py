@@ -18,23 +18,33 @@ HEARD_LATELY = 3600  # seconds
 
 @dataclass(frozen=True)
 class Open:
-    """Connections to a service by the certificates of a session, which may be over."""
+    """Connections to a service by the certificates of a session, which may be over.
+
+    `address` is the client's, "" for those that have none, or whose host is too old to say.
+    """
 
     host: str
     service: str
     session: GrantSession
+    address: str
     connections: int
 
 
 def replace(
-    connection: Connection, host_id: str, found: Mapping[tuple[str, str], int], now: int
+    connection: Connection, host_id: str, found: Mapping[tuple[str, str, str], int], now: int
 ) -> None:
-    """Note what a host said: how many connections, by service and session's handle."""
+    """Note what a host said: how many connections, by service, session's handle and address."""
     table = tables.open_connections
     connection.execute(delete(table).where(table.c.host_id == host_id))
     rows = [
-        {"host_id": host_id, "service": service, "session": session, "connections": count}
-        for (service, session), count in found.items()
+        {
+            "host_id": host_id,
+            "service": service,
+            "session": session,
+            "address": address,
+            "connections": count,
+        }
+        for (service, session, address), count in found.items()
     ]
     if rows:
         connection.execute(insert(table), rows)
@@ -50,7 +60,7 @@ def of_organization(connection: Connection, organization_id: str) -> list[Open]:
     found, services, hosts = tables.open_connections.c, tables.services.c, tables.hosts.c
     rows = connection.execute(
         session_query()
-        .add_columns(hosts.name.label("host"), found.service, found.connections)
+        .add_columns(hosts.name.label("host"), found.service, found.address, found.connections)
         .join(tables.open_connections, found.session == tables.grant_sessions.c.handle)
         .join(tables.hosts, hosts.id == found.host_id)
         .join(tables.services, (services.name == found.service) & (services.host == hosts.name))
@@ -58,7 +68,9 @@ def of_organization(connection: Connection, organization_id: str) -> list[Open]:
         .where(tables.projects.c.organization_id == organization_id)
         .order_by(hosts.name, found.service)
     )
-    return [Open(row.host, row.service, session_of(row), row.connections) for row in rows]
+    return [
+        Open(row.host, row.service, session_of(row), row.address, row.connections) for row in rows
+    ]
 
 
 def heard_at(connection: Connection) -> dict[str, int | None]:

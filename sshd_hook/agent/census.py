@@ -6,19 +6,19 @@ import time
 from collections import Counter
 
 from sshd_hook import verdict
-from sshd_hook.agent import apply, connections, duty, poll, processes
+from sshd_hook.agent import apply, connections, duty, peers, poll, processes
 from sshd_hook.names import parse_service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sshd_hook.agent.host import Host
 
-    Census = Counter[tuple[str, str]]
-    """How many connections are open, by service (without an instance) and session."""
+    Census = Counter[tuple[str, str, str]]
+    """How many connections are open, by service (without an instance), session and address."""
 
 LOOK_EVERY = 3.0  # seconds
 SAY_EVERY = 15.0  # seconds, at most
-MOST = 4096  # pairs of a service and a session in one report; the rest is left out
+MOST = 4096  # of these in one report; the rest is left out
 FAILURES = (OSError, ValueError, poll.CAError, verdict.VerdictError)
 
 
@@ -32,10 +32,11 @@ def count() -> Census:
     known = verdict.connections()
     if known:
         table, owns = processes.Table(), apply.load_accounts().owns
+        of = peers.Peers().of
         for pid, _start, connection in known:
             name = parse_service(connection.service)
             if name is not None and connections.is_open(pid, table, owns):
-                found[name.record, connection.session] += 1
+                found[name.record, connection.session, of(pid) or ""] += 1
     return found
 
 

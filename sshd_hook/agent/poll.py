@@ -159,15 +159,15 @@ class CA:
         answer = _Answer(self._call("POST", path, {"host_keys": keys}, token=host.token))
         return answer.texts("host_certificates")
 
-    def tell_open(self, host: Host, census: list[tuple[tuple[str, str], int]]) -> None:
-        """Tell the CA how many connections are open to a service by a session's certificates.
+    def tell_open(self, host: Host, census: list[tuple[tuple[str, str, str], int]]) -> None:
+        """Tell the CA how many connections are open: by service, session and client's address.
 
         Raises:
             CAError: it was not told.
         """
         found = [
-            {"service": service, "session": session, "connections": count}
-            for (service, session), count in census
+            {"service": service, "session": session, "address": address, "connections": count}
+            for (service, session, address), count in census
         ]
         path = f"/hosts/{host.id}/connections"
         self._call("PUT", path, {"connections": found}, token=host.token)

@@ -39,13 +39,14 @@ hosts = Table(
 )
 
 # How many connections are open on a host to a service (without an instance), by certificates of
-# the session that has this handle: as the host said last.
+# the session that has this handle, from an address ("" if it has none): as the host said last.
 open_connections = Table(
     "open_connections",
     metadata,
     Column("host_id", ID, ForeignKey("hosts.id", ondelete="CASCADE"), primary_key=True),
     Column("service", String(128), primary_key=True),
     Column("session", ID, primary_key=True),
+    Column("address", String(45), primary_key=True),
     Column("connections", Integer, nullable=False),
 )
 
