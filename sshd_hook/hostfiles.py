@@ -34,6 +34,10 @@ NO_SHADOW = (
     f" user =~ {SERVICES} uid >= {{first}} uid <= {{last}}\n"
 )
 
+INITGROUPS = "initgroups"
+ASKING = ("passwd", "group", "shadow")  # the databases that are to ask systemd
+DATABASES = (*ASKING, INITGROUPS)
+
 BEFORE = "# before amrgate: "
 ADDED = "# added by amrgate"
 
@@ -91,7 +95,7 @@ def add_name_service(text: str) -> str:
     A hung database would otherwise hold up each login: sshd calls initgroups for every user.
     """
     lines = remove_name_service(text).splitlines()
-    for database in ("passwd", "group", "shadow"):
+    for database in ASKING:
         place = _find(lines, database)
         if place is None:
             lines += [ADDED, f"{database}: files systemd"]
@@ -101,7 +105,7 @@ def add_name_service(text: str) -> str:
                 BEFORE + before,
                 _with(before, [*_sources(before), "systemd"]),
             ]
-    place = _find(lines, "initgroups")
+    place = _find(lines, INITGROUPS)
     group = _find(lines, "group")
     if place is None and group is not None:
         line = _with("initgroups:", _without_systemd(_sources(lines[group])))
@@ -116,25 +120,54 @@ def add_name_service(text: str) -> str:
 
 
 def remove_name_service(text: str) -> str:
-    """Put back the lines that `add_name_service` replaced, and leave all others."""
-    kept = []
-    lines = iter(text.splitlines())
-    for line in lines:
-        if line == ADDED:
-            next(lines, None)
-        elif line.startswith(BEFORE):
-            next(lines, None)
-            kept.append(line[len(BEFORE) :])
-        else:
+    """Put back the lines that `add_name_service` replaced, and leave all others.
+
+    One of ours that somebody changed since, as `libnss-sss` does, stays as it is but for systemd:
+    what they added may be how administrators are found.
+    """
+    kept: list[str] = []
+    lines = text.splitlines()
+    while lines:
+        line = lines.pop(0)
+        before = [line[len(BEFORE) :]] if line.startswith(BEFORE) else []
+        if line != ADDED and not before:
             kept.append(line)
+        elif lines and _database(lines[0]) in (map(_database, before) if before else DATABASES):
+            kept += _put_back(lines.pop(0), before, kept)
+        else:  # our line is gone
+            kept += before
     return "".join(f"{line}\n" for line in kept)
 
 
+def _put_back(ours: str, before: list[str], kept: Sequence[str]) -> list[str]:
+    """What a line of ours becomes, which took the place of `before`: that, unless it was changed."""
+    sources = _sources(ours)
+    was = _sources(before[0]) if before else ["files"]
+    if _database(ours) != INITGROUPS:
+        is_ours = sources == [*was, "systemd"]
+    elif before:
+        is_ours = sources == _without_systemd(was)
+    else:  # of `group`, to which more may have come since
+        group = _find(kept, "group")
+        known = _sources(kept[group]) if group is not None else []
+        is_ours = {"files", *known}.issuperset(sources)
+    return before if is_ours else [_with(ours, _without_systemd(sources))]
+
+
+def sources(text: str, database: str) -> list[str]:
+    """Whom the name service asks for a database, in order; nobody if there is no line of it."""
+    lines = text.splitlines()
+    place = _find(lines, database)
+    return [] if place is None else _sources(lines[place])
+
+
 def _find(lines: Sequence[str], database: str) -> int | None:
-    for number, line in enumerate(lines):
-        if line.split("#", maxsplit=1)[0].partition(":")[0].strip() == database and ":" in line:
-            return number
-    return None
+    return next((n for n, line in enumerate(lines) if _database(line) == database), None)
+
+
+def _database(line: str) -> str:
+    name, colon, _sources = line.split("#", maxsplit=1)[0].partition(":")
+    return name.strip() if colon else ""
 
 
 def _sources(line: str) -> list[str]:

@@ -182,6 +182,7 @@ FAULTS = [
     Fault("nsswitch-shadow", plants.switch("shadow: files systemd", "shadow: files")),
     Fault("nsswitch-initgroups", plants.switch("initgroups: files", "initgroups: files systemd")),
     Fault("nsswitch-initgroups", plants.switch("initgroups: files", "")),
+    Fault("nsswitch-initgroups", plants.switch("group: files systemd", "group: files systemd sss")),
     Fault(
         "shadow-unanswered",
         plants.switch("shadow: files systemd", "shadow: files [NOTFOUND=return] systemd"),

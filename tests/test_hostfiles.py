@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +47,52 @@ def test_the_name_services_file_comes_back_to_the_letter(lines: list[str]) -> No
 
     assert hostfiles.remove_name_service(added) == text
     assert hostfiles.add_name_service(added) == added
+
+
+def install_sssd(text: str) -> str:
+    """As `libnss-sss` does: administrators are found in a directory from now on."""
+    return re.sub(r"(?m)^((passwd|group|shadow):.*)$", r"\1 sss", text)
+
+
+@given(st.lists(rows | st.sampled_from(["", "# comment"]), max_size=8))
+def test_a_directory_that_was_added_since_stays(lines: list[str]) -> None:
+    enrolled = hostfiles.add_name_service("".join(f"{line.split('#')[0]}\n" for line in lines))
+    text = install_sssd(enrolled)
+
+    again = hostfiles.add_name_service(text)
+    undone = hostfiles.remove_name_service(again)
+
+    for database in ("passwd", "group", "shadow"):
+        assert "sss" in hostfiles.sources(again, database)
+        assert "sss" in hostfiles.sources(undone, database)
+        assert "systemd" in hostfiles.sources(again, database)
+    assert hostfiles.add_name_service(again) == again
+    assert "# before" not in undone
+
+
+def test_what_was_added_to_groups_is_asked_for_everybodys_groups_too() -> None:
+    text = install_sssd(hostfiles.add_name_service(DEBIAN))
+
+    again = hostfiles.add_name_service(text)
+
+    assert hostfiles.sources(again, "initgroups") == ["files", "sss"]
+    assert hostfiles.remove_name_service(again) == install_sssd(DEBIAN)
+
+
+def test_an_operators_own_line_for_groups_stays() -> None:
+    enrolled = hostfiles.add_name_service(DEBIAN)
+    text = enrolled.replace("initgroups:     files", "initgroups: files ldap")
+
+    undone = hostfiles.remove_name_service(hostfiles.add_name_service(text))
+
+    assert hostfiles.sources(undone, "initgroups") == ["files", "ldap"]
+
+
+def test_a_line_of_ours_that_was_removed_takes_no_other_with_it() -> None:
+    enrolled = hostfiles.add_name_service(DEBIAN)
+    text = enrolled.replace("shadow:         files systemd\n", "")
+
+    assert hostfiles.remove_name_service(text) == DEBIAN
 
 
 @pytest.mark.parametrize("has_shadow", [True, False])

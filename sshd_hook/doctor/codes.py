@@ -276,7 +276,7 @@ CODES = {
     ),
     "nsswitch-initgroups": Code(
         WARNING,
-        "each login asks the user database for groups, so one that hangs holds up administrators",
+        "`initgroups` is not `group` without systemd: administrators lack groups of a directory, or wait for a user database that hangs",
         f"Write `initgroups:` with the sources of `group:` but systemd in {hostfiles.NSSWITCH}.",
     ),
     "shadow-unanswered": Code(

@@ -6,6 +6,7 @@ from sshd_hook import accounts, hostfiles, paths, preflight, questions
 from sshd_hook.doctor import examined, pam
 from sshd_hook.doctor.examined import Unknown
 from sshd_hook.doctor.findings import Finding
+from sshd_hook.hostfiles import DATABASES, INITGROUPS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from sshd_hook.doctor.examined import Examined
 
-DATABASES = ("passwd", "group", "shadow", "initgroups")
 UID_FIELD = 2
 
 
@@ -80,10 +80,15 @@ def check_uids(host: Examined) -> Iterator[Finding]:
 def _wanted() -> list[str]:
     """The databases whose lines enrolling would change."""
     with open(hostfiles.NSSWITCH, encoding="utf-8", errors="replace") as file:
-        lines = [line for line in file.read().splitlines() if not line.startswith("#")]
+        text = file.read()
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
     # Without its comments nothing of what enrolling noted is put back first.
     enrolled = hostfiles.add_name_service("".join(f"{line}\n" for line in lines)).splitlines()
     names = {line.partition(":")[0].strip() for line in enrolled if line not in lines}
+    # What it added follows `group`, to which a directory may have been added since.
+    again = hostfiles.add_name_service(text)
+    if hostfiles.sources(again, INITGROUPS) != hostfiles.sources(text, INITGROUPS):
+        names.add(INITGROUPS)
     return [name for name in DATABASES if name in names]
 
 
