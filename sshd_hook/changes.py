@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -12,8 +14,11 @@ from sshd_hook import atomic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import NoReturn
 
+# How a person or the machine ends a process; the first also by closing the terminal it runs in.
+ENDINGS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 SECONDS = 120  # for one command
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
@@ -97,13 +102,18 @@ class Changes:
         self._undo.append((words, action))
 
     def undo(self) -> None:
-        """Take everything back, the last first; what cannot be taken back is named."""
-        while self._undo:
-            words, action = self._undo.pop()
-            try:
-                action()
-            except (OSError, ChangeError, subprocess.SubprocessError) as error:
-                sys.stderr.write(f"sshd-hook: could not undo: {words}: {error}\n")
+        """Take everything back, the last first; what cannot be taken back is named.
+
+        Nobody is there to see it where a terminal was closed, and nobody ends it half way.
+        """
+        with _at_endings(lambda _number, _frame: None):
+            while self._undo:
+                words, action = self._undo.pop()
+                try:
+                    action()
+                except (OSError, ChangeError, subprocess.SubprocessError) as error:
+                    with contextlib.suppress(OSError):
+                        sys.stderr.write(f"sshd-hook: could not undo: {words}: {error}\n")
 
     def _show(
         self, path: str, old: bytes, text: str, before: tuple[bytes, atomic.Placement] | None
@@ -124,6 +134,35 @@ class Changes:
     ) -> None:
         self.on_undo(f"restore {path}", lambda: _restore(path, before))
         atomic.write(path, data, placement)
+
+
+@contextlib.contextmanager
+def undoable() -> Iterator[None]:
+    """Let whoever ends this process do so by an exception: what was done can be taken back then."""
+    with _at_endings(_end):
+        yield
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    for one in ENDINGS:  # one is enough: another must not end what undoes
+        signal.signal(one, lambda _number, _frame: None)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
+
+
+@contextlib.contextmanager
+def _at_endings(handler: Callable[[int, object], object]) -> Iterator[None]:
+    # What is ignored stays so, as by nohup(1).
+    former = {one: signal.getsignal(one) for one in ENDINGS}
+    heeded = {one: before for one, before in former.items() if before != signal.SIG_IGN}
+    for one in heeded:
+        signal.signal(one, handler)
+    try:
+        yield
+    finally:
+        for one, before in heeded.items():
+            signal.signal(one, before)
 
 
 def difference(before: str, after: str) -> list[str]:

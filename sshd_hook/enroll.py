@@ -24,7 +24,7 @@ from sshd_hook import (
     ways_in,
 )
 from sshd_hook.agent import apply, daemon, host, keys, poll
-from sshd_hook.changes import ChangeError, Changes, difference
+from sshd_hook.changes import ChangeError, Changes, difference, undoable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,15 +99,16 @@ def enroll(request: Request, *, dry_run: bool) -> None:
         except FAILURES as error:
             raise EnrollError(str(error)) from error
         changes = Changes(_say)
-        try:
-            _do(changes, ready, joining)
-            if administrator:
-                ways_in.check(administrator, ready.port)
-        except BaseException as error:
-            changes.undo()
-            if isinstance(error, FAILURES):
-                raise EnrollError(f"{error}; everything is as it was before") from error
-            raise
+        with undoable():
+            try:
+                _do(changes, ready, joining)
+                if administrator:
+                    ways_in.check(administrator, ready.port)
+            except BaseException as error:
+                changes.undo()
+                if isinstance(error, FAILURES):
+                    raise EnrollError(f"{error}; everything is as it was before") from error
+                raise
     _say_what_is_left(known)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -206,6 +207,23 @@ def test_whatever_fails_all_is_as_it_was(
     assert enrolled.err.startswith("sshd-hook: ")
     assert enrolled.err.count("\n") == 1
     assert reason in enrolled.err
+    assert state(fresh_host) == before
+
+
+def test_whoever_closes_the_terminal_in_between_finds_all_as_it_was(fresh_host: Host) -> None:
+    machine = fresh_host.machine
+    answer = f"{FOLDER}/joined.json"
+    machine.check("rm", answer)
+    machine.check("mkfifo", answer)  # the CA is asked, and does not answer
+    before = state(fresh_host)
+
+    with machine.popen((*PYTHON, "-m", "sshd_hook.main", *fresh_host.enrolling())) as enrolling:
+        wait_for(lambda: machine.path(paths.SSHD_DROP_IN).exists())
+        pid = machine.check("pgrep", "-f", "sshd_hook.main enroll").split()[0]
+        machine.check("sh", "-c", 'kill -HUP "$0"; kill -TERM "$0"; kill -INT "$0"', pid)
+        _out, err = enrolling.communicate()
+
+    assert (enrolling.returncode, err) == (128 + signal.SIGHUP, "")
     assert state(fresh_host) == before
 
 
