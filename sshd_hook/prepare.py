@@ -118,9 +118,10 @@ def _unit_with_socket(pid: int) -> str | None:
 
 def remove_empty_homes() -> None:
     """Remove the services' homes that nobody left anything in."""
-    for entry in os.scandir(paths.HOMES):
-        with contextlib.suppress(OSError):  # not empty: it is somebody's
-            os.rmdir(entry.path)
+    with contextlib.suppress(FileNotFoundError):
+        for entry in os.scandir(paths.HOMES):
+            with contextlib.suppress(OSError):  # not empty: it is somebody's
+                os.rmdir(entry.path)
 
 
 def _make_user(changes: Changes, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -10,6 +11,10 @@ from sshd_hook import accounts, atomic, hostfiles, install, paths, preflight, pr
 from sshd_hook.agent import apply, daemon, host, supervise
 from sshd_hook.changes import Changes, run
 from sshd_hook.enroll import FAILURES, OURS, EnrollError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DAMAGED = f"{paths.UIDS}.damaged"
 
@@ -32,6 +37,7 @@ def unenroll(*, dry_run: bool) -> None:
         return
     try:
         preflight.check_root()
+        _see_that_something_is_left()
         _see_that_nothing_runs()
     except FAILURES as error:
         raise EnrollError(str(error)) from error
@@ -41,13 +47,13 @@ def unenroll(*, dry_run: bool) -> None:
         changes = Changes()
         changes.edit(hostfiles.PAM, hostfiles.remove_pam)
         _stop_services()
-        with daemon.lock():
+        with _no_agent():
             changes.edit(hostfiles.NSSWITCH, hostfiles.remove_name_service)
             _keep_map()
             install.remove()
             for path in _ours():
                 _remove(path)
-        for user in {paths.HOOK_USER, paths.USERDB_USER} & set(preflight.all_names()):
+        for user in _users():
             run(("userdel", user))
     except FAILURES as error:
         raise EnrollError(f"not done yet: {error}; mend that and run this again") from error
@@ -70,10 +76,27 @@ def _ours() -> list[str]:
     return [path for path in OURS if path != paths.PROGRAMS or not install.is_packaged()]
 
 
+def _users() -> list[str]:
+    return sorted({paths.HOOK_USER, paths.USERDB_USER} & set(preflight.all_names()))
+
+
+def _see_that_something_is_left() -> None:
+    """Whoever was stopped half way, or lost what makes this a host, has the rest to take away."""
+    if not any(map(os.path.lexists, _ours())) and not _users():
+        raise host.HostError("this host is not enrolled: there is nothing to undo")
+
+
+@contextlib.contextmanager
+def _no_agent() -> Iterator[None]:
+    """See that no agent runs meanwhile; without its folder none can."""
+    with daemon.lock() if os.path.isdir(paths.AGENT) else contextlib.nullcontext():
+        yield
+
+
 def _see_that_nothing_runs() -> None:
     """Where there is no systemd to stop them, whoever started our daemons must have done so."""
     if not preflight.has_systemd():
-        with daemon.lock():
+        with _no_agent():
             if supervise.answers(paths.USERDB_SOCKET, supervise.PATIENCE):
                 raise host.HostError("the user database runs: stop its supervisor first")
 

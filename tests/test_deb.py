@@ -13,7 +13,8 @@ import pytest
 
 from sshd_hook import accounts, install, paths
 from tests.documents import ROOT
-from tests.hosts import SERVICE
+from tests.hosts import SERVICE, wait_for
+from tests.plants import AGENT_PID, start_agent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,7 +167,8 @@ def test_it_stays_while_something_of_it_runs_that_nobody_could_stop(packaged: Pa
     machine = packaged.host.machine
     packaged.install()
     assert packaged.enroll().status == 0
-    agent = machine.spawn(paths.SSHD_HOOK, "agent", log="/var/log/agent")
+    start_agent(packaged.host)
+    agent = machine.path(AGENT_PID).read_text()
 
     refused = packaged.dpkg("--remove")
 
@@ -174,4 +176,12 @@ def test_it_stays_while_something_of_it_runs_that_nobody_could_stop(packaged: Pa
     assert "amrgate-sshd-hook stays" in refused.err
     assert machine.path(paths.ACCOUNT).exists()
     assert paths.ACCOUNT in machine.path("/etc/pam.d/sshd").read_text()
-    machine.check("kill", str(agent))
+    machine.check("kill", agent)
+
+    # sshd and PAM are not left asking for it either where somebody tidied up too well.
+    wait_for(lambda: not machine.path(f"/proc/{agent}").exists())
+    machine.check("rm", "-r", paths.STATE, paths.HOMES)
+    removed = packaged.dpkg("--remove")
+    assert removed.status == 0, removed.err
+    assert not machine.path(paths.SSHD_DROP_IN).exists()
+    assert paths.ACCOUNT not in machine.path("/etc/pam.d/sshd").read_text()

@@ -67,6 +67,25 @@ def test_enroll_and_unenroll_leave_what_was_there_but_the_services_files(fresh_h
     assert accounts.parse(fresh_host.read(paths.UIDS)).gone == {SERVICE: 400_001}
 
 
+def test_what_was_stopped_half_way_is_finished_the_next_time(fresh_host: Host) -> None:
+    """As where a hook of a login that began before still runs: its user cannot be removed."""
+    machine = fresh_host.machine
+    assert fresh_host.enroll().status == 0
+    as_hook = ("setpriv", f"--reuid={paths.HOOK_USER}", "--clear-groups", "sleep", "60")
+    pid = machine.spawn(*as_hook, log="/dev/null")
+    machine.check("rm", "-r", paths.HOMES)  # tidied up too well
+
+    busy = fresh_host.command("unenroll")
+    machine.check("kill", str(pid))
+    undone = fresh_host.command("unenroll")
+    again = fresh_host.command("unenroll")
+
+    assert (busy.status, "currently used" in busy.err) == (1, True), busy.err
+    assert undone.status == 0, undone.err
+    assert machine.run("getent", "passwd", paths.HOOK_USER, paths.USERDB_USER).out == ""
+    assert (again.status, "not enrolled" in again.err) == (1, True)
+
+
 def test_a_host_that_comes_back_goes_on_with_its_uids(fresh_host: Host) -> None:
     other = "abcdefg123456-main--other"
     fresh_host.ca.services = (SERVICE, other)
