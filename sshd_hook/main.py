@@ -24,6 +24,8 @@ class CommandError(Exception):
 
 def main() -> None:
     """Run the command and end this process with its exit status."""
+    # What is made here is for sshd, PAM and other users to read, and never for them to write.
+    os.umask(0o022)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -86,6 +86,17 @@ def test_what_was_stopped_half_way_is_finished_the_next_time(fresh_host: Host) -
     assert (again.status, "not enrolled" in again.err) == (1, True)
 
 
+def test_the_umask_of_who_enrolls_changes_nothing(fresh_host: Host) -> None:
+    words = (*PYTHON, "-m", "sshd_hook.main", *fresh_host.enrolling())
+
+    enrolled = fresh_host.machine.run("sh", "-c", 'umask 077; exec "$@"', "sh", *words)
+
+    assert enrolled.status == 0, enrolled.err
+    ours = (paths.PROGRAMS, paths.CONFIGURATION, paths.STATE, paths.RUN)
+    modes = fresh_host.machine.check("stat", "-c", "%a", *ours)
+    assert modes == "755\n" * len(ours)
+
+
 def test_a_host_that_comes_back_goes_on_with_its_uids(fresh_host: Host) -> None:
     other = "abcdefg123456-main--other"
     fresh_host.ca.services = (SERVICE, other)
