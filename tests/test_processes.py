@@ -1,13 +1,48 @@
-"""Which session of logind a process is in: the agent ends it as root, so nobody may choose it."""
+"""How connections are ended, and which session of logind a process is in."""
 
 from __future__ import annotations
 
+import subprocess
+from contextlib import ExitStack
+
 import pytest
 
-from sshd_hook.agent.processes import session_in
+from sshd_hook import verdict
+from sshd_hook.agent.processes import Process, Table, end, session_in
 
 OWN = "/user.slice/user-400001.slice"
 MANAGER = f"{OWN}/user@400001.service"
+
+
+# A connection's process, with one of the person's that stays at SIGTERM. Asked to end, it says
+# whether the process of its first argument still runs, and with it somebody's grace.
+CONNECTION = """
+sh -c 'trap "" TERM HUP; echo; exec sleep 60' &
+echo $!
+trap 'kill -0 $0 && echo their grace is mine; exit' TERM
+wait; wait
+"""
+
+
+def start(stack: ExitStack, *first: str) -> tuple[subprocess.Popen[str], str]:
+    words = ("sh", "-c", CONNECTION, *(first or ("0",)))
+    process = stack.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
+    assert process.stdout is not None
+    told = [process.stdout.readline().strip() for _ in range(2)]
+    return process, max(told)
+
+
+def test_who_does_not_go_keeps_no_others_open() -> None:
+    with ExitStack() as stack:
+        first, stubborn = start(stack)
+        others = [start(stack, stubborn)[0] for _ in range(3)]
+        leaders = [Process(one.pid, verdict.start_time(one.pid), 0) for one in (first, *others)]
+
+        end(leaders, Table())
+
+        said = [one.communicate(timeout=10)[0] for one in others]
+        first.communicate(timeout=10)  # nothing of it is left to write there
+    assert said == ["their grace is mine\n"] * 3
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sshd_hook.agent.processes import Process, Table
+    from sshd_hook.agent.processes import Table
     from sshd_hook.agent.revoked import Revoked
     from sshd_hook.bundle import Bundle
     from sshd_hook.verdict import Connection
@@ -47,8 +47,13 @@ def end_refused(now: int) -> int:
         ]
     if not refused:
         return 0
-    table = processes.Table()
-    return sum(_end(leader, connection, why, table) for leader, connection, why in refused)
+    table, owns = processes.Table(), apply.load_accounts().owns
+    ending = [one for one in refused if is_open(one[0].pid, table, owns)]
+    processes.end([leader for leader, _connection, _why in ending], table)
+    for _leader, connection, why in ending:
+        where = f"{connection.user} to {connection.service}"
+        service.log(f"ended the connection of {where}, serial {connection.serial}: {why}")
+    return len(ending)
 
 
 def reason(
@@ -89,12 +94,3 @@ def is_open(pid: int, table: Table, owns: Callable[[int], bool]) -> bool:
     but only who is in has a process of the service's, whose uid is one that we gave (`owns`).
     """
     return any(owns(one.uid) for one in table.descendants(pid))
-
-
-def _end(leader: Process, connection: Connection, why: str, table: Table) -> bool:
-    if not is_open(leader.pid, table, apply.load_accounts().owns):
-        return False
-    processes.end(leader, table)
-    where = f"{connection.user} to {connection.service}"
-    service.log(f"ended the connection of {where}, serial {connection.serial}: {why}")
-    return True

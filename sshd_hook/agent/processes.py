@@ -12,9 +12,13 @@ from dataclasses import dataclass
 
 from sshd_hook import verdict
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 LOGINCTL = "/usr/bin/loginctl"
 SECONDS = 5  # that loginctl may take
-GRACE = 1.0  # seconds from asking the connection's process to end until what is left is killed
+GRACE = 1.0  # seconds from asking connections' processes to end until what is left is killed
 # Nothing with an `@` before it: below user@UID.service people name slices and scopes as they like.
 _SCOPE = re.compile(
     r"^[0-9]+:[^:]*:(?:/[^/@]+)*/user-[0-9]+\.slice/session-([A-Za-z0-9]+)\.scope$", re.MULTILINE
@@ -58,18 +62,20 @@ class Table:
         self._children.setdefault(parent, []).append(Process(pid, start, uid))
 
 
-def end(leader: Process, table: Table) -> None:
-    """End a connection: its sshd process `leader` and all that came of it.
+def end(leaders: Sequence[Process], table: Table) -> None:
+    """End connections: the sshd processes `leaders` and all that came of them.
 
-    The leader is asked, never killed: its child would serve on, unseen by everybody. Under logind
-    the session is ended, and with it also what was detached from it.
+    A leader is asked, never killed: its child would serve on, unseen by everybody. Under logind
+    the session is ended, and with it also what was detached from it. All have their grace at once:
+    else whoever opens many that do not end at SIGTERM would keep others' open as well.
     """
-    others = table.descendants(leader.pid)
+    others = [one for leader in leaders for one in table.descendants(leader.pid)]
     for session in {_session(one) for one in others} - {""}:
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             words = [LOGINCTL, "terminate-session", session]
             subprocess.run(words, check=False, timeout=SECONDS, capture_output=True)
-    _send(leader, signal.SIGTERM)
+    for leader in leaders:
+        _send(leader, signal.SIGTERM)
     until = time.monotonic() + GRACE
     while any(map(_lives, others)) and time.monotonic() < until:
         time.sleep(0.02)
