@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sshd_hook import bundle, freshness, paths
+from sshd_hook import bundle, freshness, paths, statement
 from sshd_hook.agent import host as agent_host
 from tests.agents import DAY, once, snapshot
 
@@ -100,6 +100,11 @@ def krl(data: bytes) -> dict[str, Any]:
     return {"krl": base64.b64encode(data).decode()}
 
 
+# What JSON can hold and UTF-8 cannot, in what is read before any signature is looked at.
+HALF_A_LETTER = (
+    statement.render(statement.Statement(1 << 40, "ssh-ed25519 AAAA"))
+    + f"{statement.BEGIN}\ud800\n{statement.END}"
+)
 REFUSED: list[Any] = [
     pytest.param(lambda h: signed_bundle(h, host_id="another"), id="another host's bundle"),
     pytest.param(lambda h: signed_bundle(h, version=1), id="not the version that it says"),
@@ -113,6 +118,7 @@ REFUSED: list[Any] = [
     pytest.param(lambda _: {"bundle": "!"}, id="not base64"),
     pytest.param(lambda _: {"version": "1"}, id="not a number"),
     pytest.param(lambda _: {"services": [1]}, id="services that are no names"),
+    pytest.param(lambda _: {"keys": [HALF_A_LETTER]}, id="a statement that is no text"),
     pytest.param(lambda h: with_times(h, host_id="another"), id="another host's freshness"),
     pytest.param(
         lambda h: with_times(h, issued_at=now() - DAY, not_after=now() - 1),

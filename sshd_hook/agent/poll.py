@@ -240,7 +240,9 @@ class _Answer:
 
     def texts(self, name: str) -> tuple[str, ...]:
         value = self._fields.get(name)
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        if not isinstance(value, list) or not all(
+            isinstance(item, str) and item.isascii() for item in value
+        ):
             raise CAError(f"{name} is missing from the CA's answer, or is not a list of text")
         return tuple(value)
 
