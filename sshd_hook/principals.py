@@ -311,12 +311,15 @@ def _read_entries() -> str:
 
     Raises:
         OSError, UntrustedError: it is there, but is not to be read or trusted.
+        DeniedError: it is empty, as while somebody writes it anew: sessions would be on the host.
     """
     try:
         data = read_trusted(ENTRY, entry.MAX_SIZE)
     except FileNotFoundError:
         return ""
     check_folders(CONFIGURATION)
+    if not data:
+        raise DeniedError("entry_damaged", f"{ENTRY} is empty: remove it if there is to be none")
     return data.decode("utf-8", "replace")
 
 

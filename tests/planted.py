@@ -226,6 +226,7 @@ FAULTS = [
     Fault("clock-behind", lambda p: plants.see_clock(p, skew=-90)),
     Fault("clock-set", lambda p: plants.see_clock(p, set_ago=3600, set_by=-90)),
     Fault("entry-damaged", lambda p: p.write(paths.ENTRY, "* relative {name}\n")),
+    Fault("entry-damaged", lambda p: p.write(paths.ENTRY, "")),
     Fault("entry-program", lambda p: p.write(paths.ENTRY, "* /usr/bin/none\n")),
     Fault("entry-program", lambda p: p.write(paths.ENTRY, "* /etc/passwd\n")),
     Fault("entry-program", plants.open_script_of_entry),

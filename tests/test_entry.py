@@ -232,6 +232,7 @@ def test_who_has_no_entry_can_be_kept_off_the_host(host: Host) -> None:
     ("text", "mode"),
     [
         ("nonsense", 0o644),
+        ("", 0o644),  # as while an editor writes it, or once a full disk was in the way
         (f"{SERVICE} relative\n", 0o644),
         ("* /usr/bin/env\n", 0o666),
         (f"{SERVICE}  /usr/bin/none\n", 0o644),

@@ -115,8 +115,8 @@ def _why_unsafe(path: str) -> str:
 
 def check_entries(_host: Examined) -> Iterator[Finding]:
     """The operator's file of entries, and the programs that it names."""
-    text = _entries()
     try:
+        text = _entries()
         named, told = entry.programs(text), entry.arguments(text)
     except entry.EntryError as error:
         yield Finding("entry-damaged", str(error))
@@ -144,11 +144,19 @@ def check_entered(host: Examined) -> Iterator[Finding]:
 
 
 def _entries() -> str:
+    """The file of entries, nothing if there is none.
+
+    Raises:
+        EntryError: it is empty, which the hook takes for a file that somebody is writing.
+    """
     try:
         with open(paths.ENTRY, encoding="utf-8", errors="replace") as file:
-            return file.read()
+            text = file.read()
     except FileNotFoundError:
         return ""
+    if not text:
+        raise entry.EntryError(f"{paths.ENTRY} is empty")
+    return text
 
 
 CHECKS: tuple[Callable[[Examined], Iterator[Finding]], ...] = (
