@@ -24,6 +24,7 @@ SSHD_RUN = "/run/sshd"
 
 # What sshd must say of a service's name, or something came before our file and won.
 DEMANDED = {
+    "pamservicename": "sshd",
     "authenticationmethods": "publickey",
     "trustedusercakeys": paths.USER_CA,
     "revokedkeys": paths.REVOKED,
@@ -44,7 +45,10 @@ DEMANDED = {
     "allowusers": "*",
     "allowgroups": "*",
 }
-STRICTER = {"allowtcpforwarding": ("no",)}  # what an administrator may want instead
+STRICTER = {
+    "allowtcpforwarding": ("no",),  # what an administrator may want instead
+    "pamservicename": ("none",),  # older versions know no other
+}
 KEY_TYPES = frozenset(
     {
         "ssh-ed25519",

@@ -277,4 +277,7 @@ HARMLESS: dict[str, Callable[[Planter], object]] = {
     "a link of PAM's": plants.keep_pam_elsewhere,
 }
 # Where sshd knows the keyword.
-PENALTIES = globally("penalties", "PerSourcePenalties authfail:5\n")
+NEWER = [
+    globally("penalties", "PerSourcePenalties authfail:5\n"),
+    globally("pam-service", "PAMServiceName login\n"),
+]

@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 
 from machine.private import PrivateMachine
 from sshd_hook import paths, questions
+from sshd_hook.doctor import gate
 from sshd_hook.doctor.codes import CODES
+from sshd_hook.doctor.examined import Settings
 from sshd_hook.doctor.findings import SEVERITIES
 from tests.hosts import FOLDER, Host, PolicyCA
 from tests.planted import (
     FAULTS,
     HARMLESS,
-    PENALTIES,
+    NEWER,
     Fault,
 )
 from tests.planter import host_certificate, planting
@@ -151,16 +153,34 @@ def test_it_says_which_login_gets_around_the_hook(healthy: Host, examine: Examin
 
 
 def test_every_code_has_a_planted_fault() -> None:
-    assert {fault.code for fault in (*FAULTS, PENALTIES)} == set(CODES)
+    assert {fault.code for fault in (*FAULTS, *NEWER)} == set(CODES)
 
 
-def test_penalties_are_found_where_sshd_knows_them(healthy: Host, examine: Examine) -> None:
-    known = "persourcepenalties" in healthy.machine.check("/usr/sbin/sshd", "-T")
+@pytest.mark.parametrize("fault", NEWER, ids=lambda fault: fault.code)
+def test_what_newer_versions_have_is_found_where_sshd_knows_it(
+    healthy: Host, examine: Examine, fault: Fault
+) -> None:
+    keyword = "persourcepenalties" if fault.code == "penalties" else "pamservicename"
+    known = keyword in healthy.machine.check("/usr/sbin/sshd", "-T")
     with planting(healthy) as planter:
-        PENALTIES.plant(planter)
+        fault.plant(planter)
         found = examine()
 
-    assert codes(found) == {PENALTIES.code if known else "sshd-config-invalid"}
+    assert codes(found) == {fault.code if known else "sshd-config-invalid"}
+
+
+@pytest.mark.attack(64)
+@pytest.mark.parametrize(("service", "expected"), [("sshd", []), ("login", ["pam-service"])])
+def test_pam_is_asked_by_the_file_that_has_our_lines(
+    healthy: Host, service: str, expected: list[str]
+) -> None:
+    """What this sshd says, and the line more that one from 9.8 on does."""
+    asked = ("/usr/sbin/sshd", "-T", "-C", questions.PLAIN.specification())
+    lines = healthy.machine.check(*asked).splitlines(keepends=True)
+    known = [line for line in lines if not line.startswith("pamservicename ")]
+    settings = Settings("".join((*known, f"pamservicename {service}\n")))
+
+    assert [one.code for one in gate._check(questions.PLAIN, settings)] == expected
 
 
 def test_the_worst_comes_first_and_is_the_exit_status(healthy: Host) -> None:

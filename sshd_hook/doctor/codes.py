@@ -163,6 +163,11 @@ CODES = {
     ),
     "rsa-size": Code(WARNING, "sshd takes RSA keys of less than 3072 bits for services", _WINS),
     # --- PAM ---
+    "pam-service": Code(
+        FAULT,
+        f"sshd asks PAM by another file than {hostfiles.PAM}, where our lines are",
+        "Set `PAMServiceName sshd` for services, or remove it; then reload sshd.",
+    ),
     "pam-line-missing": Code(
         FAULT,
         "PAM does not run our program for sshd, as after an upgrade that replaced its file",

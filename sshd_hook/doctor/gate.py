@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # The code for each keyword that must have one value. `preflight.DEMANDED` says which.
 CODES = {
+    "pamservicename": "pam-service",
     "authenticationmethods": "authentication-methods",
     "trustedusercakeys": "trusted-ca-keys",
     "revokedkeys": "revoked-keys",
