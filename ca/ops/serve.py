@@ -55,8 +55,9 @@ def serve(data: Path, passphrase_file: Path | None, workers: int) -> None:
     sockets = listen(chosen.listen, workers)
     host, port = sockets[0].getsockname()[:2]
     log.info("serving", address=host, port=port, workers=workers)
-    import ca.app  # noqa: F401 -- once, before the fork: its memory is shared by all workers
+    from ca.app import bare_app
 
+    bare_app()  # every route once, before the fork: its memory is shared by all workers
     sys.exit(Supervisor(lambda number: work(chosen, keys, sockets[number]), workers).run())
 
 
