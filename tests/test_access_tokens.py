@@ -266,6 +266,7 @@ FORGED: dict[str, Callable[[], str]] = {
     "auth_time a text": lambda: signed(claims={**CLAIMS, "auth_time": "now"}),
     "claims a list": lambda: signed(claims=[CLAIMS]),
     "too long": lambda: signed(claims={**CLAIMS, "x": "x" * 4096}),
+    "lists in lists": lambda: f"{segment(b'[' * 2000)}.{segment(CLAIMS)}.AA",
     "nothing": lambda: "",
     "not ASCII": lambda: "é.é.é",
 }

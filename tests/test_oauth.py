@@ -167,13 +167,14 @@ def test_a_public_client_names_itself_in_three_ways(services: Services) -> None:
         ("Basic YW1yZ2F0ZTo=", {"client_secret": "guess"}),
         ("Basic YW1yZ2F0ZQ==", {}),  # amrgate, without a colon
         ("Basic ===", {}),
+        ("Basic \xe9", {}),
         ("Bearer x", {"client_id": "amrgate"}),
     ],
 )
 def test_a_client_with_a_secret_is_none_of_ours(
     services: Services, authorization: str, form: dict[str, str]
 ) -> None:
-    headers = {"authorization": authorization} if authorization else {}
+    headers = {b"authorization": authorization.encode("latin-1")} if authorization else {}
     for path in ("/oauth2/token", "/oauth2/revoke"):
         answer = Browser(services).http.post(path, headers=headers, data={"token": "x", **form})
         assert answer.status_code == 401

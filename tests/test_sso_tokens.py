@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from joserfc import jws
 from joserfc.jwk import RSAKey
 
 from ca.identity.sso import id_token
@@ -16,6 +18,8 @@ from tests.providers import SECRET, OpenIDProvider, sign_on, signing_key
 from tests.web import ISSUER, Browser, Client, Person
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ca.services import Services
 
 
@@ -80,6 +84,26 @@ def test_a_token_that_does_not_count_logs_nobody_in(
     sso_acme: Services, provider: OpenIDProvider, dora: Person
 ) -> None:
     provider.claims = {"aud": "other"}
+    refused(sso_acme, provider)
+    assert dora
+
+
+UNREADABLE: dict[str, Callable[[dict[str, Any]], bytes]] = {
+    "lists in lists": lambda _right: b"[" * 5000,
+    "half a character": lambda right: json.dumps({**right, "nonce": "\ud800"}).encode(),
+}
+
+
+@pytest.mark.attack(136)
+@pytest.mark.parametrize("payload", UNREADABLE)
+def test_a_token_that_cannot_be_read_is_the_providers_fault(
+    sso_acme: Services, provider: OpenIDProvider, dora: Person, payload: str
+) -> None:
+    now = int(time.time())
+    right = {"iss": provider.url, "aud": "amrgate", "sub": "dora", "iat": now, "exp": now + 300}
+    token = jws.serialize_compact(provider.header, UNREADABLE[payload](right), signing_key())
+    answer = json.dumps({"access_token": "an access token", "id_token": token}).encode()
+    provider.answers = {"/token": lambda: (200, {}, answer)}
     refused(sso_acme, provider)
     assert dora
 

@@ -1,6 +1,5 @@
 """The clients: public ones, which have no secret, and come back by a loopback address."""
 
-import binascii
 import re
 from base64 import b64decode
 from collections.abc import Mapping
@@ -55,7 +54,7 @@ def _basic(header: str) -> tuple[str, str]:
         if scheme.lower() != "basic":
             raise InvalidClient("A client names itself by HTTP Basic, or in the form.")
         name, colon, secret = b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:  # not ASCII, not base64, or not UTF-8 below it
         raise InvalidClient("The Authorization header cannot be read.") from error
     if not colon:
         raise InvalidClient("The Authorization header cannot be read.")

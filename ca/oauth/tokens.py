@@ -80,7 +80,7 @@ def verify_access_token(key: TokenKey, issuer: str, token: str, now: int) -> Acc
     """
     try:
         found, until = _verify(key, issuer, token)
-    except (jwt.InvalidTokenError, TypeError, ValueError) as error:
+    except (jwt.InvalidTokenError, TypeError, ValueError, RecursionError) as error:
         raise NotAuthenticated(NOT_VALID) from error
     if found.exp <= now or (until is not None and until <= now):
         raise NotAuthenticated(NOT_VALID)

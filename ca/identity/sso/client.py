@@ -106,7 +106,8 @@ def redeem(
             undated=question.undated,
         )
         return id_token.read(tokens["id_token"], keys, expected, now)
-    except Refused as error:
+    # Refused among them. Whatever a provider says that cannot be read is its fault, not ours.
+    except (ValueError, RecursionError) as error:
         raise NotReached from error
 
 
