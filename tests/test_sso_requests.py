@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -91,6 +93,33 @@ def test_a_provider_that_hangs_is_given_up(
     with pytest.raises(NotReached):
         get_json(Networks(NETWORKS), f"{provider.url}/keys")
     go_on.set()
+
+
+@pytest.mark.attack(137)
+def test_a_provider_that_sends_a_byte_now_and_then_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each step is quick enough: also in the headers, of which h11 takes a hundred thousand bytes."""
+    monkeypatch.setattr("ca.identity.sso.fetch.DEADLINE", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        served: list[str] = []
+        dripping = threading.Thread(target=_drip, args=(listening, served))
+        dripping.start()
+        with pytest.raises(NotReached):
+            get_json(Networks(NETWORKS), f"http://127.0.0.1:{listening.getsockname()[1]}/keys")
+        dripping.join()
+    assert served == []
+
+
+def _drip(listening: socket.socket, served: list[str]) -> None:
+    connection, _address = listening.accept()
+    with connection, contextlib.suppress(OSError):  # it hangs up, as it should
+        connection.sendall(b"HTTP/1.1 200 OK\r\nx: ")
+        for _ in range(40):
+            time.sleep(0.05)
+            connection.sendall(b"x")
+        connection.sendall(b"\r\ncontent-length: 2\r\n\r\n{}")
+        served.append("all of it")
 
 
 @pytest.mark.attack(137)
