@@ -9,7 +9,7 @@ from http import HTTPStatus
 import structlog
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -52,7 +52,7 @@ HSTS = "max-age=31536000"
 
 
 # What may happen to any request. Anything else is a fault of ours.
-EXPECTED = (errors.CAError, HTTPException, RequestValidationError, OperationalError)
+EXPECTED = (errors.CAError, HTTPException, RequestValidationError, DataError, OperationalError)
 
 
 def status_of(error: errors.CAError) -> int:
@@ -70,6 +70,9 @@ async def answer_error(request: Request, error: Exception) -> Response:
         return _problem(request, error.status_code, code, title, headers=dict(error.headers or {}))
     if isinstance(error, RequestValidationError):
         return _problem(request, 400, errors.InvalidRequest.code, _first_fault(error))
+    if isinstance(error, DataError):  # PostgreSQL knows no NUL in a text, nor what is too long
+        log.warning("not storable", path=request.url.path, error=type(error.orig).__name__)
+        return _problem(request, 400, errors.InvalidRequest.code, "This cannot be taken as it is.")
     if isinstance(error, OperationalError):
         log.error("database", path=request.url.path, error=type(error.orig).__name__)
         message = "The database cannot be reached now. Try again in a moment."

@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import text
@@ -16,8 +17,9 @@ from ca.errors import InvalidRequest
 from ca.http import json_object
 from ca.store.engine import writing
 from ca.store.issuing import Entitlements
+from tests.directory import log_in
 from tests.issuing import DAY, add_session, new_key, token_of
-from tests.web import ISSUER
+from tests.web import ISSUER, Browser, add_person
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -127,3 +129,16 @@ def test_what_fails_for_those_who_ask_together_fails_for_each(services: Services
         assert asyncio.run(entitlements.find("s", "j", "", 0)) is None
     finally:
         entitlements.close()
+
+
+def test_what_the_database_cannot_hold_is_nobodys(services: Services) -> None:
+    """PostgreSQL takes no NUL in a text."""
+    add_person(services, "alice")
+    browser, api = Browser(services), log_in(services, "alice", "pwd").http
+    for name in ("a\0b", "no one"):
+        told = browser.submit(browser.get("/login"), username=name, password="a guess")
+        assert (told.status_code, "do not belong together" in told.text) == (401, True)
+        browser.submit(browser.get("/forgot"), username=name)
+        browser.get(f"/login/sso/{quote(name)}")
+    for path in ("/organizations/a%00b", "/projects/a%00b", "/users/a%00b/api-tokens"):
+        assert api.get(path).status_code in {400, 404}

@@ -37,6 +37,12 @@ def test_what_refers_to_nothing_is_refused(engine: Engine) -> None:
         connection.execute(insert(members).values(organization_id="a", user_id="b", role="owner"))
 
 
+def test_an_error_tells_nothing_of_what_was_to_be_written(engine: Engine) -> None:
+    with pytest.raises(IntegrityError) as refused, writing(engine) as connection:
+        connection.execute(insert(members).values(organization_id="a", user_id="b", role="hush"))
+    assert "hush" not in str(refused.value)
+
+
 def test_an_exception_undoes_the_whole_transaction(engine: Engine) -> None:
     def fail() -> None:
         with writing(engine) as connection:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from ca.errors import Misconfigured
 
 BUSY_TIMEOUT = 10  # seconds that a writer of SQLite waits for another
+HIDDEN = True  # from errors: what was to be written, such as a hash of a password
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     # With WAL, NORMAL loses commits at a power cut: a certificate would outlive its record.
@@ -38,12 +39,13 @@ def open_engine(url: str) -> Engine:
             parsed.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
             isolation_level="READ COMMITTED",
+            hide_parameters=HIDDEN,
         )
     if backend != "sqlite":
         raise Misconfigured(f"The database is {backend!r}, but must be sqlite or postgresql.")
     if not parsed.database or parsed.database == ":memory:":
         raise Misconfigured("SQLite must be given a file: an audit log in memory is none.")
-    engine = create_engine(parsed)
+    engine = create_engine(parsed, hide_parameters=HIDDEN)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -108,6 +108,8 @@ def has_proved_address(connection: Connection, username: str) -> bool:
     query = select(users.c.email_verified_at).where(users.c.username == username)
     return connection.execute(query).scalar_one_or_none() is not None
 
+    if "\0" in name:  # PostgreSQL takes none in a text, not even to look for it
+        return None
 
 def password_hash(connection: Connection, user_id: str) -> str | None:
     """The argon2 hash of the user's password, None where there is none."""
