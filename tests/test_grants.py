@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,9 +12,10 @@ import pytest
 
 from ca.identity.sessions import hash_of, new_secret
 from ca.oauth import grants, refresh, token
-from ca.store.engine import open_engine, reading
+from ca.store import oauth as store
+from ca.store.engine import open_engine, reading, writing
 from ca.store.oauth import find_refresh_token
-from tests.oauth import is_good
+from tests.oauth import claims_of, is_good
 from tests.test_totp import at_once
 from tests.web import BACK, Browser, Client, add_person, pass_time
 
@@ -205,6 +207,20 @@ def test_an_access_token_is_revoked_alone(services: Services) -> None:
     assert revoke(services, given["access_token"]) == 200
     assert not is_good(services, given["access_token"])
     assert is_good(services, client.refresh(given["refresh_token"]).json()["access_token"])
+
+
+def test_a_token_is_revoked_twice_at_once(services: Services) -> None:
+    given = Client(services).tokens(add_person(services, "alice"))["access_token"]
+    now = int(time.time())
+    with ThreadPoolExecutor(1) as pool:
+        with writing(services.engine) as connection:
+            jti = claims_of(given)["jti"]
+            store.revoke_access_token(connection, jti, now + 900, now)
+            again = pool.submit(revoke, services, given)
+            with pytest.raises(TimeoutError):
+                again.result(timeout=0.5)
+        assert again.result(timeout=30) == 200
+    assert not is_good(services, given)
 
 
 def test_what_is_no_token_is_revoked_too(services: Services) -> None:
