@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from email import message_from_bytes, policy
 from functools import partial
@@ -13,12 +14,14 @@ from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
 from ca.app import create_app
-from ca.errors import AlreadyUsed, CAError
+from ca.directory.apply import grammar
+from ca.errors import AlreadyUsed, CAError, Conflict, InvalidRequest
 from ca.identity import attempts, links, mailbox
 from ca.store.attempts import find_count
 from ca.store.engine import open_engine, reading, writing
 from ca.store.tables import audit_records, mailed_links, users
 from tests.directory import log_in
+from tests.security_keys import acting
 from tests.test_sessions import is_in
 from tests.test_totp import at_once
 from tests.web import ISSUER, PASSWORD, Browser, Client, add_person
@@ -255,6 +258,26 @@ def test_the_api_asks_for_another_address_as_the_page_does(services: Services) -
     stranger = Browser(services)
     assert "Your address is confirmed" in stranger.submit(stranger.get(link_in(services))).text
     assert alice.get("/users/me").json()["email"] == new["email"]
+
+
+ENCODED = "=?utf-8?q?mallory=40evil.example=2C?=@acme.example"
+"""Where a mail program sends it, there is mallory@evil.example; and acme's stays unproved."""
+
+
+def test_an_address_is_the_one_that_mail_goes_to(services: Services) -> None:
+    me = acting(add_person(services, "mallory"), "pwd")
+    with pytest.raises(InvalidRequest):
+        mailbox.ask_address(services.engine, me, ENCODED, int(time.time()))
+    assert not grammar.EMAIL.fits(ENCODED)
+
+
+def test_an_address_with_other_letters_is_one_persons(services: Services) -> None:
+    engine, now = services.engine, int(time.time())
+    alice, bob = (acting(add_person(services, name), "pwd") for name in ("alice", "bob"))
+    asked = [mailbox.ask_address(engine, one, "\u00c9ve@acme.example", now) for one in (alice, bob)]
+    mailbox.take_address(engine, asked[0], now)
+    with pytest.raises(Conflict, match="belongs to another"):
+        mailbox.take_address(engine, asked[1], now)
 
 
 @pytest.mark.attack(202)

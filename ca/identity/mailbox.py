@@ -19,7 +19,10 @@ from ca.store.people import User
 from ca.store.revocations import Cause
 
 MAX_ADDRESS = 254  # characters (RFC 5321, section 4.5.3.1.3)
-_ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f<>,;:\"()\[\]\\]{1,64}@[a-zA-Z0-9-]+(\.[a-zA-Z0-9-]+)+")
+# Not with an encoded word (RFC 2047): mail would go to the address in it, not to this one.
+_ADDRESS = re.compile(
+    r"(?!.*=\?)[^@\s\x00-\x1f\x7f<>,;:\"()\[\]\\]{1,64}@[a-zA-Z0-9-]+(\.[a-zA-Z0-9-]+)+"
+)
 
 
 def ask_reset(engine: Engine, name: str, now: int) -> tuple[User, str] | None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from ca.store.tables import mailed_links, users
 
@@ -100,9 +100,9 @@ def end_links(connection: Connection, user_id: str, purposes: tuple[str, ...], n
 
 def is_taken(connection: Connection, email: str, user_id: str) -> bool:
     """Whether somebody else has this address, in any case."""
-    query = select(users.c.id).where(
-        func.lower(users.c.email) == email.lower(), users.c.id != user_id
-    )
+    # SQLite's `lower` knows no letters but a to z.
+    same = or_(users.c.email == email, func.lower(users.c.email) == email.lower())
+    query = select(users.c.id).where(same, users.c.id != user_id)
     return connection.execute(query).first() is not None
 
 

@@ -43,7 +43,9 @@ def is_username(text: str) -> bool:
 def is_email(text: str) -> bool:
     """An address of the usual form (of RFC 5322 without quotes and comments)."""
     local, _, domain = text.lower().rpartition("@")
-    return bool(local) and _EMAIL.issuperset(local) and len(text) <= MAX_EMAIL and is_host(domain)
+    # An encoded word (RFC 2047) is read as what is in it: mail would go to another address.
+    plain = _EMAIL.issuperset(local) and "=?" not in local
+    return bool(local) and plain and len(text) <= MAX_EMAIL and is_host(domain)
 
 
 def is_host(text: str) -> bool:
