@@ -53,7 +53,9 @@ class Desk:
     def ask(self, asked: Asked = BROWSER, *, ago: int = 0) -> Question:
         return webauthn.ask(self.services.keys.seal, SITE, asked, (), self.now - ago)
 
-    def check(self, asked: Asked, question: Question, credential: str) -> webauthn.Use:
+    def check(
+        self, asked: Asked, question: Question, credential: str, browser: str = ""
+    ) -> webauthn.Use:
         return webauthn.check(
             self.services.engine,
             self.services.keys.seal,
@@ -61,11 +63,12 @@ class Desk:
             asked,
             answer=Answer(question.sealed, credential),
             now=self.now,
+            browser=browser,
         )
 
-    def use(self, key: Authenticator, asked: Asked = BROWSER) -> webauthn.Use:
+    def use(self, key: Authenticator, asked: Asked = BROWSER, *, browser: str = "") -> webauthn.Use:
         question = self.ask(asked)
-        return self.check(asked, question, key.get(question.options))
+        return self.check(asked, question, key.get(question.options), browser)
 
     def offer(self, me: Acting) -> Question:
         engine, seal = self.services.engine, self.services.keys.seal

@@ -14,6 +14,7 @@ from ca.identity import accounts, attempts, webauthn
 from ca.identity.ceremony import LIFETIME
 from ca.identity.proofs import Proof
 from ca.identity.webauthn import Question, WrongKey
+from ca.store import attempts as counts
 from ca.store import directory
 from ca.store import webauthn as store
 from ca.store.engine import open_engine, reading, writing
@@ -255,3 +256,39 @@ def test_wrong_answers_of_a_key_are_counted_before_they_are_checked(desk: Desk) 
     with pytest.raises(TooManyAttempts):
         desk.use(key)
     assert desk.events("login:fail") == attempts.FREE
+
+
+@pytest.mark.attack(120)
+def test_who_is_told_a_keys_id_does_not_lock_its_owner_out(desk: Desk) -> None:
+    """Whoever knows the password is told it, with the question for the second factor."""
+    alice = add_person(desk.services, "alice")
+    key = authenticator()
+    desk.register(acting(alice, "pwd"), key)
+    accounts.know_browser(desk.services.engine, alice.id, "hers", "", desk.now)
+    thief = replace(key, _key=authenticator().key)
+    for _ in range(attempts.FREE):
+        with pytest.raises(WrongKey):
+            desk.use(thief)
+    with pytest.raises(TooManyAttempts):
+        desk.use(key, browser="another one")
+
+    assert desk.use(key, browser="hers").user.id == alice.id
+    assert desk.use(key).user.id == alice.id, "and then everywhere"
+
+
+@pytest.mark.attack(105, 118)
+def test_a_key_that_is_called_like_something_else_brings_no_guesses_back(desk: Desk) -> None:
+    """Keys choose their ids: this one's is what codes of devices are counted by."""
+    mallory = add_person(desk.services, "mallory")
+    counted = f"Device {mallory.id}"
+    name = f"{counted} {desk.now // attempts.WINDOW}".encode()
+    key = replace(authenticator(), id=name)
+    desk.register(acting(mallory, "pwd"), key)
+    engine, subject = desk.services.engine, attempts.in_window(counted, desk.now)
+    with writing(engine) as connection:
+        assert counts.count_below(connection, subject, 10, desk.now)
+
+    desk.use(key)
+
+    with reading(engine) as connection:
+        assert counts.find_count(connection, subject).failures == 1

@@ -114,7 +114,8 @@ def _used(
     """Note a key's proof in the session that it belongs to, and go on to the next page."""
     engine, key, site = services.engine, services.keys.seal, _site(services)
     now = int(time.time())
-    use = webauthn.check(engine, key, site, asked, answer=_answer(form), now=now)
+    browser = browser_of(services.settings, request)
+    use = webauthn.check(engine, key, site, asked, answer=_answer(form), now=now, browser=browser)
     if use.counter_fell:
         notices.tell(services.settings, use.user, "webauthn:counter")
     return proved(services, request, purpose, use.user, (use.proof,))

@@ -93,6 +93,16 @@ def of_known(user_id: str) -> str:
     return f"known {user_id}"
 
 
+def of_key(credential_id: bytes, *, known: bool) -> str:
+    """The subject for a passkey or security key, in a browser that its owner knows or in others.
+
+    A key chooses its id, so the words before it keep it from being the hash of anything else: no
+    name begins with a capital letter here, and nothing that is counted by the hour with these.
+    """
+    where = b"Key in a known browser " if known else b"Key "
+    return hashlib.sha256(where + credential_id).hexdigest()
+
+
 def in_window(what: str, now: int) -> str:
     """The subject for what is counted by the hour, such as "Device" and an address.
 

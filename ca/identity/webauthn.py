@@ -22,8 +22,9 @@ from ca.identity.accounts import record_failure
 from ca.identity.ceremony import LIFETIME, NotSound, Seen, Site
 from ca.identity.factors import Acting, changed, check_may_change, removed, store_codes
 from ca.identity.proofs import Proof
+from ca.identity.sessions import hash_of
 from ca.keys import Seal
-from ca.store import people
+from ca.store import directory, known_browsers, people
 from ca.store import webauthn as store
 from ca.store.engine import reading, writing
 from ca.store.people import User
@@ -126,12 +127,21 @@ def ask(seal: Seal, site: Site, asked: Asked, keys: tuple[Key, ...], now: int) -
 
 
 def check(  # noqa: PLR0913 what was asked, and what was answered
-    engine: Engine, seal: Seal, site: Site, asked: Asked, *, answer: Answer, now: int
+    engine: Engine,
+    seal: Seal,
+    site: Site,
+    asked: Asked,
+    *,
+    answer: Answer,
+    now: int,
+    browser: str = "",
 ) -> Use:
     """Whose key answered, and the proof that they have it.
 
     Each key's attempts are counted by themselves, also those of a key that nobody has: a signature
     cannot be guessed, and who guesses somebody's password must not lock them out with their key.
+    Whoever knows the password is told the key's id, too: so browsers that the key's owner knows
+    have a count of their own. `browser` is what the browser's cookie says.
 
     Raises:
         InvalidRequest: the question was not ours, was not put here, or is too old.
@@ -143,17 +153,19 @@ def check(  # noqa: PLR0913 what was asked, and what was answered
         credential_id = ceremony.id_of(answer.credential)
     except NotSound as error:
         raise WrongKey from error
-    subject = hashlib.sha256(credential_id).hexdigest()
-    attempts.admit(engine, subject, now)
     with reading(engine) as connection:
         held = store.find_held(connection, credential_id)
+        owner = held.user.id if held else ""
+        known = known_browsers.is_known(connection, owner, hash_of(browser), now)
+    subject = attempts.of_key(credential_id, known=known)
+    attempts.admit(engine, subject, now)
     try:
         held, seen = _seen(site, asked, held, challenge, answer.credential)
         use = _count(engine, held, seen, challenge, now)
     except NotSound as error:
         record_failure(engine, held.user.id if held else "", "webauthn")
         raise WrongKey from error
-    attempts.forget(engine, subject)
+    attempts.forget(engine, *(attempts.of_key(credential_id, known=one) for one in (True, False)))
     return use
 
 
