@@ -12,7 +12,7 @@ from ca.identity.token_ends import end_tokens
 from ca.keys import Seal
 from ca.store import known_browsers, people
 from ca.store.engine import reading, writing
-from ca.store.people import User
+from ca.store.people import Totp, User
 from ca.store.revocations import Cause
 from ca.store.sessions import end_sessions
 
@@ -58,19 +58,19 @@ def check_password(
     name = name.strip()
     with reading(engine) as connection:
         user = people.find_user_by_name(connection, name)
-        stored = people.password_hash(connection, user.id if user else "")
+        stored = people.find_password(connection, user.id if user else "")
         subject = _subject(connection, user.id if user else "", browser, now)
     last = attempts.admit(engine, subject or attempts.of_name(name), now)
     good = user is not None and user.logs_in
-    right = passwords.is_right(password, stored if good else None)
+    right = passwords.is_right(password, stored.argon2 if stored and good else None)
     if user is None or stored is None or not right:
         record_failure(engine, user.id if user else "", "pwd")
         raise WrongPassword(user if last else None)
-    if passwords.is_outdated(stored):
+    if passwords.is_outdated(stored.argon2):
         renewed = passwords.make_hash(password)
         with writing(engine) as connection:
-            people.replace_hash(connection, user.id, stored, renewed)
-    return user, Proof("pwd", now)
+            people.replace_hash(connection, user.id, stored.argon2, renewed)
+    return user, Proof("pwd", now, of=str(stored.changed_at))
 
 
 def check_code(  # noqa: PLR0913 whose code, and where it was typed
@@ -93,9 +93,9 @@ def check_code(  # noqa: PLR0913 whose code, and where it was typed
             hashed = recovery.hash_of(user_id, typed)
             if people.spend_recovery_code(connection, user_id, hashed, now):
                 audit.append(connection, "recovery:use", user_id, user_id, {})
-                return Proof("recovery", now)
-    elif _spend_totp(engine, seal, user_id, code, now):
-        return Proof("otp", now)
+                return Proof("recovery", now, of=hashed)
+    elif spent := _spend_totp(engine, seal, user_id, code, now):
+        return Proof("otp", now, of=str(spent.confirmed_at))
     record_failure(engine, user_id, "otp")
     raise WrongCode(last=last)
 
@@ -174,14 +174,15 @@ def _subject(connection: Connection, user_id: str, browser: str, now: int) -> st
     return attempts.of_known(user_id) if known else user_id
 
 
-def _spend_totp(engine: Engine, seal: Seal, user_id: str, code: str, now: int) -> bool:
+def _spend_totp(engine: Engine, seal: Seal, user_id: str, code: str, now: int) -> Totp | None:
+    """The application whose code this is, if it was not spent."""
     with reading(engine) as connection:
         credential = people.find_totp(connection, user_id)
     if credential is None:
-        return False
+        return None
     secret = seal.open(credential.secret_sealed, totp_purpose(user_id)).decode()
     step = totp.matching_step(secret, code, now)
     if step is None:
-        return False
+        return None
     with writing(engine) as connection:
-        return people.spend_totp_step(connection, user_id, step)
+        return credential if people.spend_totp_step(connection, user_id, step) else None

@@ -4,7 +4,7 @@ A session keeps its proofs; `amr` and `auth_time` are always computed from them,
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypedDict
 
 from sshd_hook.policy import POSSESSION
@@ -25,12 +25,15 @@ class ProofFields(TypedDict):
 class Proof:
     """One factor that was checked: its `amr` value, and when (seconds since the epoch).
 
-    `verified` is WebAuthn's user verification, which makes one key two kinds of factor.
+    `verified` is WebAuthn's user verification, which makes one key two kinds of factor. `of` is
+    which of the account's factors was checked, known until the proof is stored: it must still be
+    there then (`ca.identity.sessions`).
     """
 
     amr: str
     at: int
     verified: bool = False
+    of: str = field(default="", compare=False)
 
 
 Proofs = tuple[Proof, ...]

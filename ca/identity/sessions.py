@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Engine
 from ca import audit
 from ca.errors import NotAuthenticated
 from ca.identity.proofs import Proofs, providers_in, with_proof
+from ca.store import people, sso, webauthn
 from ca.store import sessions as store
-from ca.store import sso
 from ca.store.engine import reading, writing
 from ca.store.people import User
 from ca.store.revocations import Cause
@@ -87,7 +87,7 @@ def begin(  # noqa: PLR0913 who, after what, and where
     """A new session, and its cookie. It takes the browser from the session that was there.
 
     Raises:
-        NotAuthenticated: a provider at which they logged in was retired or unlinked meanwhile.
+        NotAuthenticated: what they logged in with was changed, or taken away, meanwhile.
     """
     session = BrowserSession(
         id=str(uuid.uuid4()), user=user, proofs=proofs, created_at=now, seen_at=now
@@ -113,14 +113,27 @@ def log_out(engine: Engine, session: BrowserSession, now: int) -> None:
         audit.append_revoking(connection, cause, session.id, revoked)
 
 
-def _hold_what_they_rest_on(connection: Connection, user: User, proofs: Proofs) -> None:
-    """See that links which a login rests on are there, and stay until the session is stored.
+_HOLD = {
+    "pwd": people.hold_password,
+    "otp": people.hold_totp,
+    "recovery": people.hold_recovery_code,
+    "hwk": webauthn.hold_key,
+    "swk": webauthn.hold_key,
+}
 
-    Whoever ends a provider, or unlinks one, first does that and then looks for sessions to end.
+
+def _hold_what_they_rest_on(connection: Connection, user: User, proofs: Proofs) -> None:
+    """See that what a login rests on is there, and stays until the session is stored.
+
+    A login may be on its way for seconds, waiting for its turn to hash. Whoever changes a password,
+    or ends a factor, a link or a provider, first does that and then looks for sessions to end.
     """
     for slug in sorted(providers_in(proofs)):
         if not sso.hold_identity(connection, user.id, slug):
             raise NotAuthenticated("The account that you logged in with is not linked any more.")
+    for proof in proofs:
+        if proof.of and not _HOLD[proof.amr](connection, user.id, proof.of):
+            raise NotAuthenticated("What you logged in with was changed meanwhile. Log in again.")
 
 
 def _by(proofs: Proofs) -> dict[str, str]:

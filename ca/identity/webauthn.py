@@ -191,7 +191,8 @@ def _count(engine: Engine, held: Held, seen: Seen, challenge: _Challenge, now: i
                 raise NotSound("it was removed a moment ago")
             detail = {"key": key.id, "count": seen.sign_count}
             audit.append(connection, "webauthn:counter", user.id, user.id, detail)
-    return Use(user, Proof(key.amr, now, verified=seen.verified), counter_fell=not rose)
+    proof = Proof(key.amr, now, verified=seen.verified, of=key.id)
+    return Use(user, proof, counter_fell=not rose)
 
 
 # --- adding and removing one ----------------------------------------------------------------

@@ -4,7 +4,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from ca.store.tables import (
     passwords,
@@ -30,6 +41,14 @@ class User:
     def logs_in(self) -> bool:
         """Whether they may log in themselves: a service user has API tokens alone."""
         return self.kind == "person" and not self.disabled
+
+
+@dataclass(frozen=True)
+class Password:
+    """A password's hash, and when it was chosen."""
+
+    argon2: str
+    changed_at: int
 
 
 @dataclass(frozen=True)
@@ -89,6 +108,8 @@ def rename(connection: Connection, user_id: str, name: str) -> None:
 
 def find_user_by_name(connection: Connection, name: str) -> User | None:
     """The user with this user name, or else with this e-mail address in any case."""
+    if "\0" in name:  # PostgreSQL takes none in a text, not even to look for it
+        return None
     found = _one_user(connection, select(*USER_COLUMNS).where(users.c.username == name))
     if found is not None:
         return found
@@ -108,19 +129,38 @@ def has_proved_address(connection: Connection, username: str) -> bool:
     query = select(users.c.email_verified_at).where(users.c.username == username)
     return connection.execute(query).scalar_one_or_none() is not None
 
-    if "\0" in name:  # PostgreSQL takes none in a text, not even to look for it
-        return None
+
+def find_password(connection: Connection, user_id: str) -> Password | None:
+    """The user's password."""
+    query = select(passwords.c.argon2, passwords.c.changed_at)
+    row = connection.execute(query.where(passwords.c.user_id == user_id)).one_or_none()
+    return None if row is None else Password(*row)
+
 
 def password_hash(connection: Connection, user_id: str) -> str | None:
     """The argon2 hash of the user's password, None where there is none."""
-    query = select(passwords.c.argon2).where(passwords.c.user_id == user_id)
-    return connection.execute(query).scalar_one_or_none()
+    found = find_password(connection, user_id)
+    return None if found is None else found.argon2
+
+
+def hold_password(connection: Connection, user_id: str, changed_at: str) -> bool:
+    """Whether the user's password is still the one of that time; until this transaction ends, it is.
+
+    Whoever changes it, or takes another factor away, does that first and then ends sessions.
+    """
+    mine = passwords.c.user_id == user_id
+    return _hold(connection, passwords, mine, passwords.c.changed_at == int(changed_at))
 
 
 def put_password(connection: Connection, user_id: str, argon2: str, now: int) -> None:
-    """Store a new password's hash in the place of an old one."""
+    """Store a new password's hash in the place of an old one.
+
+    No two are of one second: by that a login tells whether it was checked against this one.
+    """
+    before = find_password(connection, user_id)
+    moment = max(now, before.changed_at + 1) if before else now
     connection.execute(delete(passwords).where(passwords.c.user_id == user_id))
-    connection.execute(insert(passwords).values(user_id=user_id, argon2=argon2, changed_at=now))
+    connection.execute(insert(passwords).values(user_id=user_id, argon2=argon2, changed_at=moment))
 
 
 def replace_hash(connection: Connection, user_id: str, old: str, new: str) -> None:
@@ -142,6 +182,12 @@ def find_totp(connection: Connection, user_id: str) -> Totp | None:
         ).where(totp_credentials.c.user_id == user_id)
     ).one_or_none()
     return None if row is None else Totp(*row)
+
+
+def hold_totp(connection: Connection, user_id: str, confirmed_at: str) -> bool:
+    """Whether the user's application is still the one of that time, and stays so."""
+    mine, since = totp_credentials.c.user_id == user_id, totp_credentials.c.confirmed_at
+    return _hold(connection, totp_credentials, mine, since == int(confirmed_at))
 
 
 def spend_totp_step(connection: Connection, user_id: str, step: int) -> bool:
@@ -227,12 +273,23 @@ def spend_recovery_code(connection: Connection, user_id: str, code_hash: str, no
     return result.rowcount == 1
 
 
+def hold_recovery_code(connection: Connection, user_id: str, code_hash: str) -> bool:
+    """Whether this code, spent or not, is one of the user's present set, and stays so."""
+    mine, code = recovery_codes.c.user_id == user_id, recovery_codes.c.code_hash
+    return _hold(connection, recovery_codes, mine, code == code_hash)
+
+
 def count_recovery_codes(connection: Connection, user_id: str) -> int:
     """How many recovery codes are left."""
     query = select(func.count()).where(
         recovery_codes.c.user_id == user_id, recovery_codes.c.used_at.is_(None)
     )
     return connection.execute(query).scalar_one()
+
+
+def _hold(connection: Connection, table: Table, *which: ColumnElement[bool]) -> bool:
+    held = select(table.c.user_id).where(*which).with_for_update(read=True)
+    return connection.execute(held).first() is not None
 
 
 def _one_user(connection: Connection, query: Select[*tuple[Any, ...]]) -> User | None:

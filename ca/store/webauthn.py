@@ -119,6 +119,13 @@ def flag_key(connection: Connection, key_id: str, now: int) -> bool:
     return result.rowcount == 1
 
 
+def hold_key(connection: Connection, user_id: str, key_id: str) -> bool:
+    """Whether the user has this key; nobody removes it before this transaction ends."""
+    columns = webauthn_keys.c
+    held = select(columns.id).where(columns.id == key_id, columns.user_id == user_id)
+    return connection.execute(held.with_for_update(read=True)).first() is not None
+
+
 def remove_key(connection: Connection, user_id: str, key_id: str) -> bool:
     """Forget one key; False if the user has none with this id."""
     columns = webauthn_keys.c
