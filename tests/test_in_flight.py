@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ca.directory import people
-from ca.errors import NotAuthenticated
-from ca.identity import accounts, factors, passwords, sessions, webauthn
+from ca.errors import InsufficientAuthentication, NotAuthenticated
+from ca.identity import accounts, attempts, factors, passwords, sessions, webauthn
+from ca.identity.factors import Acting
 from ca.identity.sessions import Visitor
+from ca.store import people as store
 from ca.store.attempts import find_count
 from ca.store.engine import reading, writing
 from ca.store.revocations import Cause
@@ -123,3 +125,39 @@ def test_no_login_in_flight_outlives_its_factor(
 
     with pytest.raises(NotAuthenticated):
         begin(desk.services, alice, proof)
+
+
+@pytest.mark.attack(127)
+def test_a_session_that_was_ended_changes_no_password(services: Services) -> None:
+    bob = add_person(services, "bob")
+    mine, thief = Browser(services), Browser(services)
+    for browser in (mine, thief):
+        browser.log_in(browser.get("/login"), bob)
+    page, typed = thief.get("/security/password"), {"password": NEW, "again": NEW}
+    with ThreadPoolExecutor(1) as pool:
+        with nobodys_turn():
+            change = pool.submit(thief.submit, page, present=PASSWORD, **typed)
+            until_counted(services, attempts.of_known(bob.id))
+            mine.post("/security/sessions/end-others", {})
+        change.result(timeout=30)
+
+    assert is_in(mine)
+    assert accounts.check_password(services.engine, "bob", PASSWORD, int(time.time()))
+
+
+@pytest.mark.attack(202)
+def test_of_two_first_factors_at_once_the_second_needs_the_first(desk: Desk) -> None:
+    """Else who stole a password could add one while its owner does."""
+    alice, engine = add_person(desk.services, "alice"), desk.services.engine
+    me = acting(alice, "pwd")
+    offer, one = desk.offer(me), authenticator()
+    with ThreadPoolExecutor(1) as pool:
+        with writing(engine) as connection:
+            factors.begin_change(connection, Acting(alice.id, "hers", me.proofs), desk.now)
+            adding = pool.submit(desk.take, me, offer, one.create(offer.options))
+            with pytest.raises(TimeoutError):
+                adding.result(timeout=0.5)
+            store.add_totp(connection, alice.id, b"", 0, desk.now)
+        with pytest.raises(InsufficientAuthentication):
+            adding.result(timeout=30)
+    assert desk.keys(alice) == ()

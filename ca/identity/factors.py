@@ -18,9 +18,10 @@ from ca.identity.stepup import FRESH, Second, may_change_factors
 from ca.identity.token_ends import end_tokens_resting_on
 from ca.keys import Seal
 from ca.store import directory, people, sso, webauthn
+from ca.store.api_tokens import lock_owner
 from ca.store.engine import reading, writing
 from ca.store.revocations import Cause
-from ca.store.sessions import end_sessions
+from ca.store.sessions import end_sessions, has_ended
 from ca.store.webauthn import Key
 
 
@@ -103,6 +104,24 @@ def check_may_change(connection: Connection, acting: Acting, now: int) -> Overvi
     return found
 
 
+def begin_change(connection: Connection, acting: Acting, now: int) -> Overview:
+    """`check_may_change` in the transaction that makes the change.
+
+    Until it ends, nobody else changes what this account logs in with: of two who may each add the
+    first second factor, the second one has to show it. And a request may have waited for seconds,
+    for its turn to hash: whoever ended its session meanwhile does not want what it asks.
+
+    Raises:
+        InsufficientAuthentication, Denied: as `check_may_change`; or the session was ended.
+    """
+    lock_owner(connection, acting.user_id)
+    found = check_may_change(connection, acting, now)
+    if has_ended(connection, acting.session_id):
+        amr = ("mfa",) if found.has_second_factor else ()
+        raise InsufficientAuthentication("This session was ended. Log in again.", amr, FRESH)
+    return found
+
+
 def offer_totp(engine: Engine, seal: Seal, acting: Acting, now: int) -> str:
     """A new secret for an authenticator application, to be confirmed within ten minutes.
 
@@ -114,7 +133,7 @@ def offer_totp(engine: Engine, seal: Seal, acting: Acting, now: int) -> str:
     """
     secret = totp.new_secret()
     with writing(engine) as connection:
-        _check_has_none(check_may_change(connection, acting, now))
+        _check_has_none(begin_change(connection, acting, now))
         sealed = seal.seal(secret.encode(), _pending_purpose(acting.user_id))
         people.put_enrolment(connection, acting.user_id, sealed, now)
     return secret
@@ -133,7 +152,7 @@ def confirm_totp(  # noqa: PLR0913 what was offered, and what was typed
     user_id = acting.user_id
     codes = recovery.new_codes()
     with writing(engine) as connection:
-        _check_has_none(check_may_change(connection, acting, now))
+        _check_has_none(begin_change(connection, acting, now))
         _check_offered(connection, seal, user_id, secret, now)
         step = totp.matching_step(secret, code, now)
         if step is None:
@@ -157,7 +176,8 @@ def remove_totp(engine: Engine, acting: Acting, now: int) -> None:
         Conflict: it is the last second factor, and an organization requires one.
     """
     with writing(engine) as connection:
-        check_may_change(connection, acting, now)
+        directory.lock(connection)  # nobody begins to require it in the meantime
+        begin_change(connection, acting, now)
         if not people.remove_totp(connection, acting.user_id):
             raise NotFound("There is no authenticator application.")
         removed(connection, acting, "otp", Cause(now, acting.user_id, "totp:remove"))
@@ -171,13 +191,12 @@ def changed(connection: Connection, acting: Acting, cause: Cause, **detail: str)
 
 def removed(connection: Connection, acting: Acting, amr: str, cause: Cause, **detail: str) -> None:
     """After a second factor that proved `amr` was removed: as `changed`, and end the API tokens
-    that rest on one such; if none is left, forget recovery codes.
+    that rest on one such; if none is left, forget recovery codes. The caller holds `directory.lock`.
 
     Raises:
         Conflict: it was the last one, and an organization requires one.
     """
     gone = [amr]
-    directory.lock(connection)  # nobody begins to require it in the meantime
     if not overview(connection, acting.user_id).has_second_factor:
         requiring = directory.requiring_mfa(connection, acting.user_id)
         if requiring:
@@ -200,7 +219,7 @@ def renew_recovery_codes(engine: Engine, acting: Acting, now: int) -> list[str]:
     """
     codes = recovery.new_codes()
     with writing(engine) as connection:
-        if not check_may_change(connection, acting, now).has_second_factor:
+        if not begin_change(connection, acting, now).has_second_factor:
             raise Conflict("Set up a second factor first.")
         cause = Cause(now, acting.user_id, "recovery:renew")
         store_codes(connection, acting.user_id, codes, cause)

@@ -10,10 +10,11 @@ from sqlalchemy import Connection, Engine
 from ca import audit
 from ca.errors import Conflict, InvalidRequest, TooManyAttempts
 from ca.identity import accounts, attempts, links, passwords
-from ca.identity.factors import Acting, check_may_change, overview
+from ca.identity.factors import Acting, begin_change, check_may_change, overview
 from ca.identity.links import EMAIL, PASSWORD, LinkOver
 from ca.store import links as store
 from ca.store import people
+from ca.store.api_tokens import lock_owner
 from ca.store.engine import reading, writing
 from ca.store.people import User
 from ca.store.revocations import Cause
@@ -62,6 +63,7 @@ def reset(engine: Engine, token: str, password: str, now: int) -> User:
     passwords.check_new(password, accounts.names_of(user))
     argon2 = passwords.make_hash(password)  # slow: before the transaction, not in it
     with writing(engine) as connection:
+        lock_owner(connection, user.id)  # first, as all who change an account do
         link = links.spend(connection, PASSWORD, token, now)
         _live(people.find_user(connection, link.user_id))
         store.note_proved(connection, link, now)
@@ -90,7 +92,7 @@ def change_password(engine: Engine, acting: Acting, password: str, now: int) -> 
     argon2 = passwords.make_hash(password)
     cause = Cause(now, user.id, "password:change")
     with writing(engine) as connection:
-        check_may_change(connection, acting, now)
+        begin_change(connection, acting, now)
         accounts.store_password(connection, user.id, argon2, cause, but=acting.session_id)
 
 
@@ -105,7 +107,7 @@ def ask_address(engine: Engine, acting: Acting, address: str, now: int) -> str:
     if len(address) > MAX_ADDRESS or not _ADDRESS.fullmatch(address):
         raise InvalidRequest("This is not an e-mail address.")
     with writing(engine) as connection:
-        check_may_change(connection, acting, now)
+        begin_change(connection, acting, now)
         if not links.may_issue(connection, acting.user_id, EMAIL, now):
             message = "A link was mailed a moment ago. Ask again in five minutes."
             raise TooManyAttempts(message, links.EVERY)
@@ -135,6 +137,7 @@ def take_address(engine: Engine, token: str, now: int) -> tuple[User, str]:
         Conflict: somebody else has this address.
     """
     with writing(engine) as connection:
+        lock_owner(connection, links.look(connection, EMAIL, token, now).user_id)
         link = links.spend(connection, EMAIL, token, now)
         user = _live(people.find_user(connection, link.user_id))
         if store.is_taken(connection, link.email, user.id):

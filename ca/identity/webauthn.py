@@ -20,7 +20,7 @@ from ca.errors import CAError, Conflict, InvalidRequest, NotAuthenticated, NotFo
 from ca.identity import attempts, ceremony, recovery
 from ca.identity.accounts import record_failure
 from ca.identity.ceremony import LIFETIME, NotSound, Seen, Site
-from ca.identity.factors import Acting, changed, check_may_change, removed, store_codes
+from ca.identity.factors import Acting, begin_change, changed, removed, store_codes
 from ca.identity.proofs import Proof
 from ca.identity.sessions import hash_of
 from ca.keys import Seal
@@ -211,7 +211,7 @@ def ask_to_register(engine: Engine, seal: Seal, site: Site, acting: Acting, now:
     """
     challenge = _Challenge(secrets.token_bytes(CHALLENGE), now)
     with writing(engine) as connection:
-        keys = check_may_change(connection, acting, now).keys
+        keys = begin_change(connection, acting, now).keys
         handle = store.make_handle(connection, acting.user_id)
         user = people.find_user(connection, acting.user_id)
     if user is None:
@@ -242,7 +242,7 @@ def register(  # noqa: PLR0913 what was asked, and what was answered
     )
     codes = recovery.new_codes()
     with writing(engine) as connection:
-        found = check_may_change(connection, acting, now)
+        found = begin_change(connection, acting, now)
         if len(found.keys) >= MAX_KEYS:
             raise Conflict(f"You have {MAX_KEYS} keys. Remove one first.")
         if not _spend(connection, challenge, now) or not store.add_key(connection, key):
@@ -263,7 +263,8 @@ def remove(engine: Engine, acting: Acting, key_id: str, now: int) -> None:
         Conflict: it is the last second factor, and an organization requires one.
     """
     with writing(engine) as connection:
-        keys = {key.id: key for key in check_may_change(connection, acting, now).keys}
+        directory.lock(connection)  # nobody begins to require one in the meantime
+        keys = {key.id: key for key in begin_change(connection, acting, now).keys}
         if key_id not in keys or not store.remove_key(connection, acting.user_id, key_id):
             raise NotFound("There is no such key.")
         cause = Cause(now, acting.user_id, "webauthn:remove")

@@ -157,6 +157,18 @@ def is_live(connection: Connection, session_id: str, now: int) -> bool:
     return live_session(connection, session_id, now, jti=None) is not None
 
 
+def has_ended(connection: Connection, session_id: str) -> bool:
+    """Whether somebody ended the browser session with this id, or the grant session."""
+    for table, own_id in (
+        (browser_sessions, browser_sessions.c.id),
+        (grant_sessions, grant_sessions.c.sid),
+    ):
+        ended = select(own_id).where(own_id == session_id, table.c.ended_at.is_not(None))
+        if connection.execute(ended).first() is not None:
+            return True
+    return False
+
+
 def touch_browser_session(connection: Connection, session: BrowserSession, now: int) -> None:
     """Note that the session is used."""
     connection.execute(

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine
 
 from ca import audit
 from ca.errors import CAError, Conflict, Denied, InvalidRequest, NotAuthenticated, NotFound
-from ca.identity.factors import Acting, changed, check_may_change
+from ca.identity.factors import Acting, begin_change, changed, check_may_change
 from ca.identity.proofs import LOGIN, Proof, Proofs
 from ca.identity.sessions import hash_of
 from ca.identity.sso import client
@@ -207,9 +207,10 @@ def link(engine: Engine, acting: Acting, provider: Provider, login: Login, now: 
         Conflict: it is somebody else's.
     """
     with writing(engine) as connection:
-        check_may_change(connection, acting, now)
+        # First: whoever ends it holds it, and then those who are linked to it.
         if not store.hold_provider(connection, provider.slug):
             raise NoProvider
+        begin_change(connection, acting, now)
         if store.is_anothers(connection, provider.issuer, login.subject, acting.user_id):
             raise Conflict(f"This account at {provider.label} is linked to somebody else's here.")
         if not store.add_identity(connection, _new_identity(acting, provider, login, now)):
@@ -229,7 +230,7 @@ def unlink(connection: Connection, acting: Acting, identity_id: str, now: int) -
         NotFound: the account has no such identity.
         Conflict: there is no other way to log in.
     """
-    check_may_change(connection, acting, now)
+    begin_change(connection, acting, now)
     theirs = store.identities_of(connection, acting.user_id)
     gone = next((one for one in theirs if one.id == identity_id), None)
     if gone is None:
