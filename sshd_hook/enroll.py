@@ -283,6 +283,7 @@ def _plan(invitation: Invitation | None, ready: Ready, known: host.Host | None) 
     except FileNotFoundError:
         gate = ""
     certificates = _certificates() if known else []
+    units = hostfiles.UNITS if preflight.has_systemd() else ()
     after = hostfiles.drop_in(ready.keywords, certificates, ready.excepted)
     asked = (
         f"ask {invitation.ca} to take this host as {invitation.name!r}; and" if invitation else ""
@@ -298,6 +299,9 @@ def _plan(invitation: Invitation | None, ready: Ready, known: host.Host | None) 
         *([] if known else [asked]),
         f"write {paths.SSHD_DROP_IN}:",
         *(f"    {line}" for line in difference(gate, after)),
+        *(["and its host certificates;"] if known is None else []),
+        "make sshd read its configuration;",
+        *(["start, now and at each boot:", *(f"    {unit}" for unit in units)] if units else []),
     ]
 
 

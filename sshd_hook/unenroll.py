@@ -31,7 +31,15 @@ def unenroll(*, dry_run: bool) -> None:
         lines = (
             "Would take away:",
             *(f"    {path}" for path in _ours()),
-            f"Would keep {paths.HOMES}.",
+            f"the users {paths.HOOK_USER} and {paths.USERDB_USER}; and what was written into",
+            f"    {hostfiles.PAM}",
+            f"    {hostfiles.NSSWITCH}",
+            "Would keep:",
+            *(
+                f"    {path}"
+                for path in (paths.HOMES, paths.UIDS, paths.ENTRY)
+                if os.path.exists(path)
+            ),
         )
         sys.stdout.write("".join(f"{line}\n" for line in lines))
         return

@@ -148,6 +148,13 @@ def test_a_damaged_map_of_uids_is_left_behind(fresh_host: Host) -> None:
 def test_what_the_operator_configured_stays_for_the_next_time(fresh_host: Host) -> None:
     assert fresh_host.enroll().status == 0
     write(fresh_host, paths.ENTRY, "* /usr/bin/env\n")
+    before = state(fresh_host)
+
+    told = fresh_host.machine.run(paths.SSHD_HOOK, "unenroll", "--dry-run")
+    assert state(fresh_host) == before
+    gone, kept = told.out.split("Would keep:\n")
+    assert {f"    {path}" for path in (PAM, NSSWITCH, paths.AGENT)} <= set(gone.splitlines())
+    assert kept.split() == [paths.HOMES, paths.UIDS, paths.ENTRY]
 
     undone = fresh_host.machine.run(paths.SSHD_HOOK, "unenroll")
 
@@ -164,6 +171,7 @@ def test_a_dry_run_changes_nothing_and_says_what_would(fresh_host: Host) -> None
     assert enrolled.status == 0
     for path in (paths.SSHD_DROP_IN, NSSWITCH, PAM, paths.HOMES, "AuthorizedPrincipalsCommand"):
         assert path in enrolled.out
+    assert enrolled.out.endswith("and its host certificates;\nmake sshd read its configuration;\n")
     assert not fresh_host.machine.path(f"{FOLDER}/requests").exists()
 
 
