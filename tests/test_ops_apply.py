@@ -102,32 +102,6 @@ def test_a_database_that_cannot_be_used_is_told(ca: Ca, tmp_path: Path) -> None:
     assert "The database " in ca.error("apply", EXAMPLE)
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("apply",),
-        ("host",),
-        ("host", "token"),
-        ("host", "list"),
-        ("host", "show"),
-        ("host", "remove"),
-        ("user",),
-        ("user", "password"),
-        ("user", "list"),
-        ("user", "disable"),
-        ("user", "enable"),
-        ("user", "forget-factors"),
-        ("user", "unlock"),
-    ],
-    ids=" ".join,
-)
-def test_every_command_has_help_with_an_example(words: tuple[str, ...]) -> None:
-    result = CliRunner().invoke(main, [*words, "--help"])
-
-    assert result.exit_code == 0
-    assert f"Example: amrgate-ca {words[0]}" in " ".join(result.stdout.split())
-
-
 def test_the_program_itself(ca: Ca) -> None:
     program = Path(sys.executable).parent / "amrgate-ca"
     words: list[str | Path] = [program, "apply", "--data", ca.data, EXAMPLE]

@@ -148,8 +148,3 @@ def test_a_user_is_logged_out_everywhere_and_may_come_back(services: Services, d
     later = serial_of(issue(services, another_session(services, alice), key=new_key()))
     assert later not in listed(services.engine)
     assert run(data, "user", "revoke", "nobody").exit_code == 1
-
-
-@pytest.mark.parametrize("command", [("certificate",), ("certificate", "list"), ("user", "revoke")])
-def test_help_has_an_example(command: tuple[str, ...]) -> None:
-    assert "Example: amrgate-ca" in CliRunner().invoke(main, [*command, "--help"]).output

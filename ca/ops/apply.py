@@ -25,9 +25,9 @@ MOST_SHOWN = 10  # of what is left alone
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @data_option
 def apply(file: Path, data: Path, *, dry_run: bool) -> None:
-    """Make organizations, people, projects, services and requirements what FILE says.
+    """Make the directory what FILE says.
 
-    All of it happens at once, or nothing does. What an earlier file spoke of and FILE does not is
+    Organizations, people, projects, services, requirements. All of it happens at once, or nothing does. What an earlier file spoke of and FILE does not is
     removed: look at it with --dry-run first. What no file spoke of is left alone.
 
     Example: amrgate-ca apply acme.toml --dry-run

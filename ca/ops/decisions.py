@@ -32,9 +32,9 @@ LOST = "lost"  # stands for decisions that did not come home
 def decisions(  # noqa: PLR0913 -- its options
     host: str, *, user: str, service: str, code: str, limit: int, data: Path, as_json: bool
 ) -> None:
-    """Print what hosts decided last, or the host HOST alone; the newest comes last.
+    """Print what hosts decided last, or the host HOST alone.
 
-    A decision is no login yet: sshd asks before somebody proves that a key is theirs.
+    The newest comes last. A decision is no login yet: sshd asks before somebody proves that a key is theirs.
 
     Example: amrgate-ca host decisions ssh.acme.example --user alice
     """

@@ -22,7 +22,9 @@ Check = tuple[str, Callable[[], None]]
 @click.command()
 @data_option
 def doctor(data: Path) -> None:
-    """Check folder, keys, settings, database and audit log; change nothing.
+    """Check folder, keys, settings, database and audit log.
+
+    It changes nothing.
 
     Example: amrgate-ca doctor --data /var/lib/amrgate-ca
     """

@@ -57,7 +57,9 @@ host.add_command(decisions)
 def token(
     name: str, aliases: tuple[str, ...], services: str, ca_file: Path | None, data: Path
 ) -> None:
-    """Print the line with which the machine NAME joins: good once, for an hour.
+    """Print the line with which the machine NAME joins.
+
+    It is good once, for an hour.
 
     Example: amrgate-ca host token ssh.acme.example --alias 192.0.2.7 --ca-file ca.pem
     """
@@ -142,8 +144,10 @@ def show(name: str, data: Path, *, as_json: bool) -> None:
 @click.argument("name")
 @data_option
 def remove(name: str, data: Path) -> None:
-    """Make NAME a host no more: it hears nothing of us from now on, and its certificates are in the
-    revocation list. Engineers' ssh does not fetch that: it knows the host until they end.
+    """Make NAME a host no more.
+
+    It hears nothing of us from now on, and its certificates are in the revocation list. Engineers'
+    ssh does not fetch that: it knows the host until they end.
 
     The machine goes on by the policy that it has until it has been a day (or what organizations
     say) without word: run `sshd-hook unenroll` on it. What is stolen may still hold keys.

@@ -29,9 +29,9 @@ def key() -> None:
 @data_option
 @passphrase_option
 def rotate_token(data: Path, passphrase_file: Path | None) -> None:
-    """Make a new key that signs access tokens; the old one's are good until they end.
+    """Make a new key that signs access tokens.
 
-    Then copy the folder "keys" to the other nodes, and restart all of them within the hour.
+    The old one's tokens are good until they end. Then copy the folder "keys" to the other nodes, and restart all of them within the hour.
 
     Example: amrgate-ca key rotate-token --passphrase-file /root/passphrase
     """
@@ -48,9 +48,9 @@ def rotate_token(data: Path, passphrase_file: Path | None) -> None:
 @data_option
 @passphrase_option
 def rotate_bundle(data: Path, passphrase_file: Path | None) -> None:
-    """Make a new key that signs what hosts obey; the present one tells hosts so.
+    """Make a new key that signs what hosts obey.
 
-    Only while nobody else has the present one: if it was stolen or lost, see draft-recovery. Then
+    The present one tells hosts so. Only while nobody else has the present one: if it was stolen or lost, see draft-recovery. Then
     copy the folder "keys" to the other nodes, and restart all of them.
 
     Example: amrgate-ca key rotate-bundle --passphrase-file /root/passphrase
@@ -68,9 +68,9 @@ def rotate_bundle(data: Path, passphrase_file: Path | None) -> None:
 @data_option
 @passphrase_option
 def draft_recovery(data: Path, passphrase_file: Path | None) -> None:
-    """Make a new key for what hosts obey, and print the statement for the recovery key to sign.
+    """Draft a new key for what hosts obey.
 
-    For when the present key was stolen or lost. Nothing changes before `amrgate-ca key recover`.
+    And print the statement for the recovery key to sign. For when the present key was stolen or lost. Nothing changes before `amrgate-ca key recover`.
     Offline, where the recovery key is: ssh-keygen -Y sign -f recovery.key -n amrgate-keys FILE
 
     Example: amrgate-ca key draft-recovery > statement
@@ -84,9 +84,9 @@ def draft_recovery(data: Path, passphrase_file: Path | None) -> None:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @data_option
 def recover(file: Path, data: Path) -> None:
-    """Let the key of draft-recovery take over, as FILE says that the recovery key signed.
+    """Let the key of draft-recovery take over.
 
-    Its signature is in FILE.sig, as ssh-keygen writes it. Then copy the folder "keys" to the other
+    As FILE says, which the recovery key signed. Its signature is in FILE.sig, as ssh-keygen writes it. Then copy the folder "keys" to the other
     nodes, and restart all of them: hosts follow, and take nothing by the key before any more.
 
     Example: amrgate-ca key recover statement

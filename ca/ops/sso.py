@@ -23,7 +23,7 @@ MAX_SECRET = 1024  # characters
 
 @click.group()
 def sso() -> None:
-    """Say whose e-mail addresses lead to which single sign-on provider, and its client secret.
+    """Who is led to which provider, and its client secret.
 
     Example: amrgate-ca sso domains acme acme.example
     """
@@ -34,7 +34,9 @@ def sso() -> None:
 @click.argument("names", nargs=-1)
 @data_option
 def domains(slug: str, names: tuple[str, ...], data: Path) -> None:
-    """Lead people whose addresses are of the domains NAMES to the provider SLUG; without, nobody.
+    """Lead people to the provider SLUG by their addresses.
+
+    Those whose e-mail address is of one of the domains NAMES; without any, nobody.
 
     Example: amrgate-ca sso domains acme acme.example
     """
@@ -54,7 +56,9 @@ def domains(slug: str, names: tuple[str, ...], data: Path) -> None:
 @data_option
 @passphrase_option
 def secret(slug: str, data: Path, passphrase_file: Path | None) -> None:
-    """Store the client secret of the provider SLUG, read from standard input; empty is none.
+    """Store the client secret of the provider SLUG.
+
+    It is read from standard input; empty is none.
 
     Example: amrgate-ca sso secret acme < secret
     """

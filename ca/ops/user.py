@@ -122,9 +122,9 @@ def enable(name: str, data: Path) -> None:
 @click.argument("name")
 @data_option
 def forget_factors(name: str, data: Path) -> None:
-    """Forget the authenticator application, keys and recovery codes of NAME, who has lost them.
+    """Forget the second factors of NAME, who has lost them.
 
-    Be sure that it is NAME who asks: from now on the password alone is the login.
+    The authenticator application, the keys and the recovery codes. Be sure that it is NAME who asks: from now on the password alone is the login.
 
     Example: amrgate-ca user forget-factors alice
     """
@@ -137,9 +137,9 @@ def forget_factors(name: str, data: Path) -> None:
 @click.argument("name")
 @data_option
 def unlock(name: str, data: Path) -> None:
-    """Forget the failed attempts of NAME, who may log in again without a wait.
+    """Forget the failed attempts of NAME.
 
-    Be sure that it was NAME who failed: otherwise somebody may go on guessing.
+    Who may log in again without a wait. Be sure that it was NAME who failed: otherwise somebody may go on guessing.
 
     Example: amrgate-ca user unlock alice
     """

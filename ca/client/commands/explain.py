@@ -21,9 +21,9 @@ ALLOWED, REPORT_ONLY = "allowed", "report_only"
 @click.argument("service")
 @json_option
 def explain(service: str, *, as_json: bool) -> None:
-    """Say whether SERVICE would let you in by your present login, and what to do if not.
+    """Say whether SERVICE would let you in, and what to do.
 
-    What it shows of a refusal is what ssh would.
+    By your present login. What it shows of a refusal is what ssh would.
 
     Exit status: 0 if you are let in, 3 if you would be after another login, 1 if not.
 

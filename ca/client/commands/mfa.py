@@ -120,9 +120,9 @@ def keys(*, as_json: bool) -> None:
 @click.argument("factor")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(factor: str, *, yes: bool) -> None:
-    """Remove a second factor: FACTOR is `app`, or the id of a key (`amrgate mfa keys`).
+    """Remove a second factor.
 
-    All your other sessions end. The last one stays where an organization requires MFA.
+    FACTOR is `app`, or the id of a key (`amrgate mfa keys`). All your other sessions end. The last one stays where an organization requires MFA.
 
     \b
     Example:

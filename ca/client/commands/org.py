@@ -122,9 +122,9 @@ def invite(name: str, email: str, role: str, *, as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def service_users(name: str, *, as_json: bool) -> None:
-    """List the users that are programs, and when each last used a token.
+    """List the users that are programs.
 
-    `amrgate token` takes their IDs.
+    And when each last used a token. `amrgate token` takes their IDs.
 
     \b
     Example:

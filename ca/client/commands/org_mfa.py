@@ -23,7 +23,7 @@ MOST_SHOWN = 10  # names
 @click.option("--device", is_flag=True, help="Take logins by device code, too.")
 @json_option
 def mfa(name: str, action: str, max_age: int | None, *, device: bool, as_json: bool) -> None:
-    """Whether multi-factor logins are required; change it, remind members.
+    """Whether MFA is required; change it, remind members.
 
     `preview` says whom it would meet. `report` asks for it, but only reports who lacks it. `on`
     holds it against everybody from the next connection on, and ends those that are open and would

@@ -52,7 +52,9 @@ def list_(*, as_json: bool) -> None:
 @click.argument("session_id", metavar="[ID]", required=False)
 @click.option("--others", is_flag=True, help="All but the one of this command.")
 def end(session_id: str | None, *, others: bool) -> None:
-    """End a session, or all others: their tokens and certificates are refused at once.
+    """End a session, or all others.
+
+    Their tokens and certificates are refused at once.
 
     \b
     Example:

@@ -29,9 +29,9 @@ def ssh_config() -> None:
 @ssh_config.command()
 @_file
 def install(file: Path) -> None:
-    """Include our settings in your SSH configuration; nothing else in it changes.
+    """Include our settings in your SSH configuration.
 
-    Run it again when you have added an alias (`Host`) of one of our hosts.
+    Nothing else in it changes. Run it again when you have added an alias (`Host`) of one of our hosts.
 
     \b
     Example:
