@@ -24,7 +24,8 @@ def send(data: Path, to: str, subject: str, text: str) -> None:
     message["To"] = to
     message["Subject"] = subject
     message["Date"] = formatdate(time.time())
-    message.set_content(text)
+    # As it is: people without a mail server take links from the file, which "=" would cut in two.
+    message.set_content(text, cte="7bit" if text.isascii() else None)
     folder = data / FOLDER
     second, rest = divmod(time.time_ns(), 1_000_000_000)
     moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(second))

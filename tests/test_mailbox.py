@@ -89,6 +89,14 @@ def test_a_new_password_by_a_mailed_link(services: Services) -> None:
     assert client.api("GET", "/users/me", token).json()["email_verified"] is True
 
 
+def test_a_link_stands_whole_in_its_file(services: Services) -> None:
+    """Where there is no mail server, people copy it from there."""
+    add_person(services, "alice")
+    forgot(Browser(services), "alice")
+    (file,) = services.settings.data.glob("mail/*.eml")
+    assert f"{ISSUER}{link_in(services)}" in file.read_text().split()
+
+
 @pytest.mark.attack(125)
 def test_a_link_is_good_once_for_an_hour_and_for_what_it_says(services: Services) -> None:
     alice = add_person(services, "alice")
@@ -198,6 +206,10 @@ def test_a_changed_password_keeps_this_session_alone(services: Services) -> None
     page = browser.get("/security/password")
     wrong = browser.submit(page, present="a guess", password=NEW, again=NEW)
     assert "not your present password" in wrong.text
+    marked = re.findall(r'name="(\w+)"[^>]*aria-invalid', wrong.text)
+    other = browser.submit(wrong, present=PASSWORD, password=NEW, again=f"{NEW}x")
+    marked += re.findall(r'name="(\w+)"[^>]*aria-invalid', other.text)
+    assert marked == ["present", "password"], "where to look is said to those who do not see red"
     cookie = browser.cookie
     browser.submit(wrong, present=PASSWORD, password=NEW, again=NEW)
     assert browser.cookie != cookie

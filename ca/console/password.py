@@ -54,7 +54,8 @@ def change(services: Given, request: Request, form: Form) -> Response:
             accounts.settle(services.engine, user.id, proof, complete=False, browser=browser)
         mailbox.change_password(services.engine, acting(session), password, now)
     except WrongPassword:
-        return _change_page(services, user, InvalidRequest("This is not your present password."))
+        wrong = InvalidRequest("This is not your present password.")
+        return _change_page(services, user, wrong, at_present=True)
     except (InvalidRequest, TooManyAttempts) as error:
         return _change_page(services, user, error)
     letters.tell_new_password(services.settings, user)
@@ -120,13 +121,17 @@ def _has_password(services: Services, user: User) -> bool:
         return password_hash(connection, user.id) is not None
 
 
-def _change_page(services: Services, user: User, error: CAError | None = None) -> Response:
+def _change_page(
+    services: Services, user: User, error: CAError | None = None, *, at_present: bool = False
+) -> Response:
+    """Asks for a new password; `at_present` is whether the error is about the present one."""
     return show(
         "password.html",
         status=status_of(error) if error else 200,
         user=user,
         has_password=_has_password(services, user),
         error=error.message if error else "",
+        at_present=at_present,
     )
 
 
