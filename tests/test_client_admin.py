@@ -16,7 +16,7 @@ import pytest
 from demo.browser import Browser
 from demo.provider import Provider
 from tests.ca_server import PASSWORD, CaServer, running
-from tests.directory import ACME
+from tests.directory import ACME, SERVICE
 from tests.terminals import Terminal
 from tests.test_client_flow import amr, at_home, set_up_app
 from tests.test_client_stepup import Refusing
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tests.authorities import Engineer
 
 DEPLOY = '\n[organizations.acme.service_users.deploy]\nname = "Deployer"\n'
+ACCESS = ACME.replace("carol = {", 'deploy = { production = "contributor" }\ncarol = {')
+REQUIREMENT = '\n[organizations.acme.requirement]\namr = ["mfa"]\n'
 ASKS_FOR_SSO = """Error: Access denied
 Service: abcdefg123456-main-bvxea6i--app
 User: Alice Archer (u-1)
@@ -118,6 +120,12 @@ def test_a_service_user_gets_a_token_that_logs_in(server: CaServer, bob: Enginee
     whoami = program.run("whoami")
     assert (whoami.status, "Deployer" in whoami.out) == (0, True), whoami.err
     assert "never" not in said(bob, "org", "service-users", "acme")
+    (server.folder / "strict.toml").write_text(f"{ACCESS}{DEPLOY}{REQUIREMENT}")
+    server.operate("apply", str(server.folder / "strict.toml"))
+    refused = program.run("explain", SERVICE)
+    server.operate("apply", str(file))
+    assert refused.status == 3, refused.err
+    assert "Next step: A service user logs in no other way" in refused.out
     assert said(bob, "token", "remove", listed["id"], "--user", deploy).startswith("The token is")
     assert program.run("whoami").status == 3
 

@@ -91,12 +91,8 @@ def offer(error: InsufficientAuthentication) -> None:
     """
     here = place.find()
     what = stepup.sentence(error.amr, error.max_age)
-    if _is_program(here):
-        raise InsufficientAuthentication(
-            f"{what} An API token keeps what its login had: make another after a login that does.",
-            error.amr,
-            error.max_age,
-        )
+    if way_on := way_of_program(here):
+        raise InsufficientAuthentication(f"{what} {way_on}", error.amr, error.max_age)
     if not is_interactive():
         raise error
     click.echo(what, err=True)
@@ -179,13 +175,19 @@ def authority_of(here: Place) -> str:
         raise click.UsageError(error.message) from error
 
 
-def _is_program(here: Place) -> bool:
+def way_of_program(here: Place) -> str:
+    """What helps a program whose API token is not enough; empty for a person, who logs in."""
     from ca.client import session
 
     try:
-        return bool(place.api_token() or session.load(here).api_token)
+        present = session.load(here)
     except NotAuthenticated:
-        return False
+        return ""
+    if not (place.api_token() or present.api_token):
+        return ""
+    if not present.claims().get("amr"):
+        return "A service user logs in no other way: an owner of the organization can exempt it."
+    return "An API token keeps what its login had: make another after a login that does."
 
 
 def refuse_with_token() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from ca.client import output, stepup
-from ca.client.commands.common import account, json_option, path
+from ca.client import output, place, stepup
+from ca.client.commands.common import account, json_option, path, way_of_program
 from ca.client.main import LOGIN_REQUIRED
 from ca.client.output import text, texts
 from ca.errors import NotFound
@@ -59,7 +59,8 @@ def _show(found: Any, service: str, outcome: str) -> None:
         for words in missing_in_words(Decision(MORE_AUTHENTICATION, amr, max_age, _missing(found))):
             click.echo(f" - {words}")
     if outcome != ALLOWED:
-        click.echo(f"Next step: {login_command(amr, max_age)}")
+        way_on = way_of_program(place.find()) or login_command(amr, max_age)
+        click.echo(f"Next step: {way_on}")
 
 
 def _missing(found: Any) -> tuple[str, ...]:
