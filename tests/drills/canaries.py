@@ -2,53 +2,55 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import time
+import re
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, quote, urlsplit
-
-import psycopg
-from sqlalchemy.engine import make_url
+from urllib.parse import parse_qs, urlsplit
 
 from ca.identity import recovery
 from ca.keys.files import seed
+from ca.oauth.device import GRANT_TYPE
 from ca.store import people
 from ca.store.engine import writing
 from demo.browser import form_of
 from tests.drills.drill import Drill, Finding
 from tests.drills.nodes import PASSPHRASE
 from tests.drills.people import newcomer
+from tests.drills.secret_links import links, make_organization
+from tests.drills.secret_places import MAILED, found, places
 from tests.web import BACK, PASSWORD, Client, wind_back
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from tests.drills.nodes import Answer, Caller, Nodes, Stage
+    from tests.drills.secret_places import Secret
     from tests.web import Person
 
-    Secret = tuple[str, bytes]
-
 GUESS = "a wrong password, typed by mistake"
+GRANTS = {
+    "code": "authorization_code",
+    "refresh_token": "refresh_token",
+    "device_code": GRANT_TYPE,
+    "api_token": "api_token",
+}
+"""What a token may be sent as, also where it is another kind of one."""
 
 
 def canaries(stage: Stage, count: int, tell: Callable[[int], None]) -> Finding:
     """`count` people log in by every factor, take and use tokens, and make mistakes with them."""
     nodes = stage.nodes
     known = dict(_of_the_service(nodes))
+    everybody = [newcomer(nodes.services, app=True) for _ in range(count)]
+    make_organization(nodes, everybody)
     with nodes.callers() as callers:
-        for number in range(count):
-            for name, secret in _one_persons(nodes, callers[number % 2]):
+        for number, person in enumerate(everybody):
+            for name, secret in _one_persons(nodes, callers[number % 2], person):
                 known[f"{name} of person {number}"] = secret
             tell(number + 1)
-    places = dict(_places(nodes))
-    hits = sorted(
-        f"{name} in {place}"
-        for place, found in places.items()
-        for name, secret in known.items()
-        if any(shape in found for shape in _shapes(secret))
-    )
-    figures = {"places": str(len(places)), "bytes": str(sum(map(len, places.values())))}
+    where = dict(places(nodes))
+    hits = found(known, where)
+    figures = {"places": str(len(where)), "bytes": str(sum(map(len, where.values())))}
     return Finding(len(known), len(hits), figures | ({"found": "; ".join(hits)} if hits else {}))
 
 
@@ -62,18 +64,23 @@ def _of_the_service(nodes: Nodes) -> Iterator[Secret]:
     yield "passphrase", PASSPHRASE.encode()
 
 
-def _one_persons(nodes: Nodes, caller: Caller) -> Iterator[Secret]:
+def _one_persons(nodes: Nodes, caller: Caller, person: Person) -> Iterator[Secret]:
     """What went over the wire, and what it rests on."""
-    person = newcomer(nodes.services, app=True)
     assert person.secret
     cookie = yield from _log_in(nodes, caller, person, recovered=False)
     tokens = yield from _tokens(nodes, caller, cookie)
+    tokens |= _api_token(caller, cookie) | _device(caller, cookie)
     yield from _log_in(nodes, caller, person, recovered=True)
     yield "password", PASSWORD.encode()
     yield "seed", person.secret.encode()
     yield from ((name, value.encode()) for name, value in tokens.items())
-    _err(caller, person, cookie, tokens)
+    _mistype(caller, person)
     yield "password typed wrong", GUESS.encode()
+    _misplace(caller, cookie, tokens.values())
+    mailed = dict(links(nodes, caller, person, cookie, tokens["second access token"]))
+    yield from mailed.items()
+    over = [secret.decode() for name, secret in mailed.items() if name.startswith(MAILED)]
+    _misplace(caller, cookie, [*over, tokens["API token"]])  # which ended with the password
 
 
 def _log_in(
@@ -130,52 +137,57 @@ def _tokens(nodes: Nodes, caller: Caller, cookie: str) -> Generator[Secret, None
     }
 
 
-def _err(caller: Caller, person: Person, cookie: str, tokens: dict[str, str]) -> None:
-    """What people get wrong: a secret where something else belongs."""
+def _api_token(caller: Caller, cookie: str) -> dict[str, str]:
+    """One that somebody makes, and what a program is given for it."""
+    page = caller.post("/security/tokens/new", {"name": "canary", "days": "7"}, cookie)
+    shown = re.search(r'id="token">([^<]+)<', page.text)
+    assert shown, page.text
+    spend = {"grant_type": "api_token", "client_id": "amrgate", "api_token": shown[1]}
+    given = _json(caller.post("/oauth2/token", spend))
+    assert caller.get("/users/me", token=given["access_token"]).status == 200
+    return {"API token": shown[1], "API token's access token": given["access_token"]}
+
+
+def _device(caller: Caller, cookie: str) -> dict[str, str]:
+    """Both codes of a device that somebody lets in, and what it is given."""
+    asked = _json(caller.post("/oauth2/device_authorization", {"client_id": "amrgate"}))
+    poll = {"grant_type": GRANT_TYPE, "client_id": "amrgate", "device_code": asked["device_code"]}
+    assert caller.post("/oauth2/token", poll).status == 400, "nobody has allowed it yet"
+    typed = caller.post("/device", {"user_code": asked["user_code"]}, cookie)
+    form = form_of(caller.get(typed.location, cookie).text)
+    assert form
+    caller.post(form.action, form.hidden | {"decision": "allow"}, cookie)
+    given = _json(caller.post("/oauth2/token", poll))
+    return {
+        "device code": asked["device_code"],
+        "user code": asked["user_code"],
+        "user code without its dash": asked["user_code"].replace("-", ""),
+        "device's access token": given["access_token"],
+        "device's refresh token": given["refresh_token"],
+    }
+
+
+def _mistype(caller: Caller, person: Person) -> None:
+    """What people get wrong: a password, also where their name belongs."""
     caller.post("/login", {"username": person.username, "password": GUESS})
     caller.post("/login", {"username": GUESS, "password": GUESS})
-    for name, token in tokens.items():
-        caller.get(f"/users/me?access_token={token}&why={name.replace(' ', '+')}")
+
+
+def _misplace(caller: Caller, cookie: str, tokens: Iterable[str]) -> None:
+    """What programs get wrong: a token where something else belongs."""
+    for token in tokens:
+        caller.get(f"/users/me?access_token={token}&why=none")
         caller.get("/users/me", token=f"{token}x")
         caller.get(f"/oauth2/authorize?client_id={token}&redirect_uri={token}", cookie)
         caller.get(f"/{token}")
         caller.post("/oauth2/token", {"grant_type": token, "client_id": token})
-        caller.post("/oauth2/token", {"grant_type": "refresh_token", "refresh_token": token})
-
-
-def _places(nodes: Nodes) -> Iterator[Secret]:
-    """Where nothing secret may be: logs, the database, the data folders, what /proc shows."""
-    time.sleep(0.5)  # for the last line of a log
-    for path in sorted(nodes.folder.rglob("*")):
-        if path.is_file() and path.name != "passphrase":
-            yield str(path.relative_to(nodes.folder)), path.read_bytes()
-    for number, process in enumerate(nodes.processes):
-        for name in ("cmdline", "environ"):
-            with open(f"/proc/{process.pid}/{name}", "rb") as file:  # noqa: PTH123 no real file
-                yield f"{name} of node {number}", file.read()
-    url = make_url(nodes.services.settings.database)
-    conninfo = f"host={url.query['host']} user=postgres dbname={url.database}"
-    with psycopg.connect(conninfo) as connection:
-        tables = connection.execute(
-            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
-        ).fetchall()
-        for (table,) in tables:
-            with connection.cursor().copy(f'COPY "{table}" TO STDOUT'.encode()) as rows:
-                yield f"table {table}", b"".join(map(bytes, rows))
-
-
-def _shapes(secret: bytes) -> set[bytes]:
-    """A secret as it is, and as a log, a URL or a dump would have it."""
-    whole = base64.b64encode(secret).rstrip(b"=")
-    # The last digit of base64 depends on what follows.
-    cut = whole[: len(secret) * 8 // 6]
-    return {
-        secret,
-        quote(secret).encode(),
-        secret.hex().encode(),
-        cut,
-        json.dumps(secret.decode("latin-1")).encode()[1:-1],
-    }
+        for field, grant in GRANTS.items():
+            form = {"grant_type": grant, "client_id": "amrgate"}
+            caller.post("/oauth2/token", form | {field: token})
+            caller.post("/oauth2/token", form | {field: f"{token}x"})
+        for page in ("/device", "/reset", "/email", "/invitation"):
+            caller.get(f"{page}?token={token}&user_code={token}", cookie)
+            caller.post(page, {"token": token, "user_code": token})
 
 
 def _json(answer: Answer) -> dict[str, str]:

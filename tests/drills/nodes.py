@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -66,10 +67,15 @@ class Caller:
     def get(self, path: str, cookie: str = "", token: str = "") -> Answer:
         return self._ask("GET", path, "", {"Authorization": f"Bearer {token}"}, cookie)
 
+    def call(self, path: str, body: object, token: str) -> Answer:
+        """Send JSON to the API, as a command does."""
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        return self._ask("POST", path, json.dumps(body), headers, "")
+
     def _ask(
         self, method: str, path: str, body: str, headers: dict[str, str], cookie: str
     ) -> Answer:
-        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
         headers["Cookie"] = f"amrgate={cookie}"
         if time.monotonic() - self._used > KEPT:
             self._http.close()  # it opens again by itself
