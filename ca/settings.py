@@ -13,6 +13,7 @@ from ca.errors import Misconfigured
 DEFAULT_DATA = Path("/var/lib/amrgate-ca")
 SETTINGS_FILE = "settings.toml"
 DATABASE_FILE = "amrgate.db"
+HOST_PATTERN = re.compile(r"([a-z0-9*?-]+\.)*[a-z0-9-]+")  # as the client takes it, too
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def parse(text: str, data: Path) -> Settings:
         issuer=check_issuer(_text(values, "issuer")),
         listen=check_listen(_text(values, "listen")),
         database=_text(values, "database") if "database" in values else default_database(data),
-        ssh_hosts=_texts(values, "ssh_hosts", Settings.ssh_hosts),
+        ssh_hosts=check_host_patterns(_texts(values, "ssh_hosts", Settings.ssh_hosts)),
         clients=_texts(values, "clients", Settings.clients),
         proxies=_networks(values, "proxies"),
         provider_networks=_networks(values, "provider_networks"),
@@ -203,6 +204,21 @@ def check_issuer(url: str) -> str:
             f"the issuer {url!r} must begin with https://; http is for loopback addresses only."
         )
     return url.rstrip("/")
+
+
+def check_host_patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """`patterns`, if engineers' ssh may be told that the CA speaks for such hosts.
+
+    Raises:
+        Misconfigured: one fits hosts of others as well, or is none.
+    """
+    for pattern in patterns:
+        if not HOST_PATTERN.fullmatch(pattern):
+            raise Misconfigured(
+                f"{pattern!r} is no pattern of SSH hosts: it must end with a domain of yours, such"
+                " as '*.ssh.acme.example'."
+            )
+    return patterns
 
 
 def check_listen(value: str) -> str:

@@ -63,6 +63,22 @@ def passphrase(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("pattern", ["*", "*.*", "ssh.*", "a b.example", "SSH.example", "x,y", ""])
+def test_it_speaks_for_no_hosts_of_others(tmp_path: Path, passphrase: Path, pattern: str) -> None:
+    words = ("--passphrase-file", passphrase, "--ssh-host", pattern)
+
+    refused = run("init", "--data", tmp_path / "ca", *words)
+
+    assert refused.returncode == 1
+    assert "is no pattern of SSH hosts" in refused.stderr
+    assert not (tmp_path / "ca").exists()
+    text = 'issuer = "https://ca.acme.example"\nlisten = "127.0.0.1:1"\n'
+    with pytest.raises(Misconfigured):
+        settings.parse(f'{text}ssh_hosts = ["{pattern}"]\n', tmp_path)
+    parsed = settings.parse(f'{text}ssh_hosts = ["*.a-1.example", "192.0.2.7"]\n', tmp_path)
+    assert len(parsed.ssh_hosts) == 2
+
+
 def test_it_makes_a_ca_and_says_what_comes_next(tmp_path: Path, passphrase: Path) -> None:
     data = tmp_path / "ca"
 

@@ -68,7 +68,7 @@ def init(  # noqa: PLR0913, PLR0917 -- one parameter for each option
         issuer=settings.check_issuer(issuer),
         listen=settings.check_listen(listen),
         database=database or settings.default_database(data),
-        ssh_hosts=ssh_hosts,
+        ssh_hosts=settings.check_host_patterns(ssh_hosts),
         proxies=settings.default_proxies(issuer, listen),
     )
     _refuse_to_overwrite(data)
