@@ -22,21 +22,28 @@ MOST = 4096  # of these in one report; the rest is left out
 FAILURES = (OSError, ValueError, poll.CAError, verdict.VerdictError)
 
 
-def count() -> Census:
+def count(addresses: dict[tuple[int, str], str]) -> Census:
     """Count what is open now.
+
+    `addresses` is what was found of them before, by process and start, and is brought up to date: to
+    look for one is to read all connections of the machine.
 
     Raises:
         OSError, ValueError, verdict.VerdictError: it cannot be seen.
     """
     found: Census = Counter()
     known = verdict.connections()
+    before = dict(addresses)
+    addresses.clear()
     if known:
         table, owns = processes.Table(), apply.load_accounts().owns
         of = peers.Peers().of
-        for pid, _start, connection in known:
+        for pid, start, connection in known:
             name = parse_service(connection.service)
             if name is not None and connections.is_open(pid, table, owns):
-                found[name.record, connection.session, of(pid) or ""] += 1
+                address = before[pid, start] if (pid, start) in before else of(pid) or ""
+                addresses[pid, start] = address
+                found[name.record, connection.session, address] += 1
     return found
 
 
@@ -46,6 +53,7 @@ class Teller:
     def __init__(self, known: Host, ca: poll.CA) -> None:
         self._host = known
         self._ca = ca
+        self._addresses: dict[tuple[int, str], str] = {}
         self._told: Census | None = None  # what was said before this agent ran is not known
         self._next = 0.0  # not before this monotonic time
 
@@ -66,7 +74,7 @@ class Teller:
         """
         if now < self._next:
             return
-        found = count()
+        found = count(self._addresses)
         if found != self._told:
             self._next = now + SAY_EVERY
             self._ca.tell_open(self._host, found.most_common(MOST))
