@@ -256,3 +256,30 @@ def test_an_organization_that_takes_no_device_logins(two_organizations: Services
         assert decide(Requirement(mfa, device=True), access, claims, None, now).outcome == ALLOWED
         assert decide(Requirement(), access, claims, None, now).outcome == ALLOWED
         given = client.refresh(given["refresh_token"]).json()
+
+
+@pytest.mark.attack(110, 202)
+@pytest.mark.parametrize("app", [True, False])
+def test_a_device_makes_no_login_of_its_own(services: Services, *, app: bool) -> None:
+    """Whoever had bob allow it could otherwise log in with another app, address and password."""
+    bob, client = add_person(services, "bob", app=app), Client(services)
+    token, here = log_in_device(services, bob)["access_token"], f"/users/{bob.id}"
+    address = {"email": "mallory@evil.example"}
+    for method, path, body in (
+        ("DELETE", f"{here}/totp", None),
+        ("GET", f"{here}/totp", None),
+        ("POST", f"{here}/totp", {"secret": "A" * 32, "passcode": "000000"}),
+        ("POST", f"{here}/codes", None),
+        ("DELETE", f"{here}/webauthn/any", None),
+        ("DELETE", f"{here}/identities/any", None),
+        ("PATCH", here, address),
+    ):
+        answer = client.api(method, path, token, json=body)
+        assert (answer.status_code, "in a browser" in answer.text) == (403, True), path
+    assert list(services.settings.data.glob("mail/*.eml")) == []
+
+    made = client.api("POST", f"{here}/api-tokens", token, json={"name": "of the device"})
+    by_token = client.token(
+        grant_type="api_token", api_token=made.json()["token"], client_id="amrgate"
+    )
+    assert claims_of(by_token.json()["access_token"])["via"] == "device"

@@ -103,7 +103,8 @@ def make(engine: Engine, acting: Acting, wish: Wish, now: int) -> Made:
     with writing(engine) as connection:
         # A factor, a password or the session itself may be on its way out: then either its end
         # finds this token, or is seen here.
-        kinds = begin_change(connection, acting, now).second.kinds
+        # Of a device's login it is one: it says so for ever.
+        kinds = begin_change(connection, acting, now, also_by_device=True).second.kinds
         gone = (SECOND - kinds) & {proof.amr for proof in acting.proofs}
         if gone or not sessions.is_live(connection, acting.session_id, now):
             amr = ("mfa",) if kinds else ()
