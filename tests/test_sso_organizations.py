@@ -284,7 +284,29 @@ def test_a_shared_member_linked_at_evil_gets_evils_word_and_no_more(
     for path in ("/security/application", "/security/key"):
         refused = browser.get(path)
         assert refused.status_code in (403, 404), path
-    assert "A single sign-on alone" in browser.get("/security/application").text
+    assert "A single sign-on in the place" in browser.get("/security/application").text
+
+
+@pytest.mark.attack(201, 202)
+def test_evils_word_with_a_code_changes_no_account_that_has_a_password(
+    acme: Services, provider: OpenIDProvider
+) -> None:
+    """Evil's own page can ask for the code: one factor less than at acme."""
+    register(acme, provider, "acme-", "evil")
+    dora = add_person(acme, "dora", app=True)
+    link(acme, dora, provider, "acme-")
+    browser = Browser(acme)
+    page = sign_on(browser, provider, browser.submit(browser.get("/login/sso"), provider="acme-"))
+    assert "Authenticator app" in browser.log_in(page, dora).text
+
+    assert browser.post("/security/application/remove", {}).status_code == 403
+    assert browser.post("/security/codes", {}).status_code == 403
+    for path in ("email", "password", "tokens/new"):
+        assert browser.get(f"/security/{path}").status_code == 403, path
+
+    browser.post("/logout", {})
+    browser.log_in(browser.get("/login"), dora)
+    assert browser.post("/security/application/remove", {}).status_code == 200
 
 
 def test_who_has_nothing_but_the_provider_sets_up_a_factor(

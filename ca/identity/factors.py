@@ -13,7 +13,7 @@ from ca import audit
 from ca.errors import Conflict, Denied, InsufficientAuthentication, InvalidRequest, NotFound
 from ca.identity import recovery, totp
 from ca.identity.accounts import totp_purpose
-from ca.identity.proofs import Proofs
+from ca.identity.proofs import Proofs, providers_in, since
 from ca.identity.stepup import FRESH, Second, may_change_factors
 from ca.identity.token_ends import end_tokens_resting_on
 from ca.keys import Seal
@@ -84,11 +84,12 @@ def check_may_change(connection: Connection, acting: Acting, now: int) -> Overvi
     """What the account has, if this session may change it.
 
     Whoever runs a provider could otherwise add a factor of their own to the account of somebody
-    who is also another organization's, and open that with it.
+    who is also another organization's, and open that with it: alone, or with a code that the
+    provider's own page asked for.
 
     Raises:
         InsufficientAuthentication: with what a login must show for that.
-        Denied: it rests on a provider alone, and the account not.
+        Denied: a provider stands in it for a password, and the account has another way in.
     """
     found = overview(connection, acting.user_id)
     has_second = found.has_second_factor
@@ -96,10 +97,13 @@ def check_may_change(connection: Connection, acting: Acting, now: int) -> Overvi
         raise InsufficientAuthentication(
             "Log in again to change what you log in with.", ("mfa",) if has_second else (), FRESH
         )
-    if sso.has_others_way_in(connection, acting.user_id, {one.amr for one in acting.proofs}):
+    recent = since(acting.proofs, now - FRESH)
+    slugs = providers_in(recent)
+    by_us = any(proof.amr == "pwd" or proof.verified for proof in recent)
+    if slugs and not by_us and sso.has_another_way_in(connection, acting.user_id, slugs):
         raise Denied(
-            "A single sign-on alone may not change this account, which has another way to log in."
-            " Log in that way first."
+            "A single sign-on in the place of a password may not change this account, which has"
+            " another way to log in. Log in that way first."
         )
     return found
 

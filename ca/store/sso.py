@@ -23,7 +23,7 @@ from ca.store.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from sqlalchemy import ColumnElement, Row, Table
 
@@ -274,12 +274,9 @@ def has_password(connection: Connection, user_id: str) -> bool:
     return connection.execute(query).first() is not None
 
 
-def has_others_way_in(connection: Connection, user_id: str, amr: Iterable[str]) -> bool:
-    """Whether a login that showed `amr` rests on a provider alone, and the account does not."""
-    shown = set(amr)
-    if not shown or not all(value.startswith("sso:") for value in shown):
-        return False
-    others = [one for one in identities_of(connection, user_id) if f"sso:{one.slug}" not in shown]
+def has_another_way_in(connection: Connection, user_id: str, slugs: Collection[str]) -> bool:
+    """Whether somebody can log in without these providers."""
+    others = [one for one in identities_of(connection, user_id) if one.slug not in slugs]
     return bool(others) or has_password(connection, user_id)
 
 
