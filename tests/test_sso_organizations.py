@@ -12,9 +12,10 @@ from ca import settings
 from ca.directory.apply.document import InvalidFile
 from ca.hosts.content import content_of
 from ca.identity.proofs import Proof, amr_of
+from ca.identity.sessions import hash_of
 from ca.identity.sso import logins
 from ca.ops.main import main
-from ca.store import hosts, people
+from ca.store import hosts, known_browsers, people
 from ca.store import sso as store
 from ca.store.engine import reading, writing
 from sshd_hook.policy import ALLOWED, CONTRIBUTOR, MORE_AUTHENTICATION, Access, Claims, decide
@@ -285,6 +286,29 @@ def test_a_shared_member_linked_at_evil_gets_evils_word_and_no_more(
         refused = browser.get(path)
         assert refused.status_code in (403, 404), path
     assert "A single sign-on in the place" in browser.get("/security/application").text
+
+
+@pytest.mark.attack(120, 201)
+def test_evils_browser_is_none_that_the_account_knows(
+    acme: Services, provider: OpenIDProvider
+) -> None:
+    register(acme, provider, "acme-", "evil")
+    dora = add_person(acme, "dora")
+    link(acme, dora, provider, "acme-")
+    browsers = []
+    for way in ("provider", "password"):
+        browser = Browser(acme)
+        page = browser.get("/login")
+        if way == "provider":
+            page = browser.submit(browser.get("/login/sso"), provider="acme-")
+            assert "Authenticator app" in sign_on(browser, provider, page).text
+        else:
+            assert "Authenticator app" in browser.log_in(page, dora).text
+        browsers.append(hash_of(browser.http.cookies.get("amrgate-browser") or ""))
+    with reading(acme.engine) as connection:
+        now = int(time.time())
+        known = [known_browsers.is_known(connection, dora.id, one, now) for one in browsers]
+    assert known == [False, True]
 
 
 @pytest.mark.attack(201, 202)

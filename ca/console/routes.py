@@ -219,7 +219,9 @@ def proved(
         accounts.settle(engine, user.id, proofs[0], complete=complete, browser=browser)
     response = RedirectResponse(flow.page_of(services, purpose, step), 303)
     set_cookie(services.settings, response, cookie)
-    if step is Step.DONE:
+    # Who logs in at a provider alone has not been in as its person: the account's own browsers
+    # have a count of guesses for themselves, which nobody else may use up.
+    if step is Step.DONE and any(not one.amr.startswith(LOGIN) for one in session.proofs):
         remember(services, request, response, user, now)
     return response
 
