@@ -65,9 +65,13 @@ class Changes:
 
     def remove(self, path: str) -> None:
         """Remove a file of ours, if it is there; it comes back with `undo`, or goes again."""
+        self.keep(path)
+        atomic.remove(path)
+
+    def keep(self, path: str) -> None:
+        """Let what is in a file now come back with `undo`, whoever writes it meanwhile."""
         before = _read(path)
         self.on_undo(f"restore {path}", lambda: _restore(path, before))
-        atomic.remove(path)
 
     def folder(self, path: str, placement: atomic.Placement) -> None:
         """Make a folder, if need be, with this owner and mode."""
@@ -111,7 +115,7 @@ class Changes:
                 words, action = self._undo.pop()
                 try:
                     action()
-                except (OSError, ChangeError, subprocess.SubprocessError) as error:
+                except Exception as error:  # noqa: BLE001 -- the rest is to be undone all the same
                     with contextlib.suppress(OSError):
                         sys.stderr.write(f"sshd-hook: could not undo: {words}: {error}\n")
 

@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass, field
 
 from sshd_hook import (
+    accounts,
     atomic,
     hostfiles,
     install,
@@ -223,12 +224,26 @@ def _join(changes: Changes, joining: Joining) -> list[str]:
     changes.write(host.RECOVERY_SIGNERS, recovery, atomic.PRIVATE)
     for path in (host.FLOOR, paths.BUNDLE, paths.FRESH):
         changes.remove(path)  # an earlier enrolment's; it says nothing about this one
+    _keep_policy(changes)
     record = host.Host(joined.id, joined.token, invitation.name, invitation.ca)
     changes.write(host.RECORD, host.render(record), atomic.PRIVATE)
     certificates = [_write_certificate(changes, line) for line in joined.host_certificates]
     changes.tell("fetch the first policy, and put it in place")
     daemon.once()
     return certificates
+
+
+def _keep_policy(changes: Changes) -> None:
+    """Let what logins go on by come back with the rest, should this be undone after the first policy."""
+    for path in (paths.USER_CA, paths.REVOKED):
+        changes.keep(path)
+    live = apply.load_accounts().live
+    changes.on_undo("give the services their accounts again", lambda: _settle_again(live))
+
+
+def _settle_again(live: dict[str, int]) -> None:
+    # Not the old map: a uid that was given meanwhile is nobody else's for ever.
+    apply.save_accounts(accounts.settle(apply.load_accounts(), live))
 
 
 def _renew_key(changes: Changes) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from machine.private import PYTHON, as_user
 from machine.sshd import start_sshd
-from sshd_hook import hostfiles, ways_in
+from sshd_hook import accounts, hostfiles, paths, ways_in
+from sshd_hook.agent import host as agent_host
 from tests.hosts import FOLDER, URL, Host
 from tests.test_enroll import state
 
@@ -71,24 +72,47 @@ def test_without_a_way_in_nothing_is_begun(host: Host) -> None:
         assert not requests(host)
 
 
-def test_whoever_is_locked_out_by_the_switch_gets_it_undone(host: Host) -> None:
-    """As if our lines did what they must not: the template of the installed code is another."""
+def lock_out(host: Host) -> Result:
+    """Enroll as if our lines did what they must not: the template of the installed code is another."""
     machine = host.machine
-    before = state(host)
     machine.check("cp", "-r", "/opt/amrgate/sshd_hook", "/root/")
     lines = machine.path("/root/sshd_hook/files/pam-account")
     lines.write_text(f"{DENY}\n{lines.read_text()}")
     program = ("env", "-C", "/root", "/usr/bin/python3", "-m", "sshd_hook.main")
-
     ended = machine.run(*program, *LINE, "--admin", "admin", "--admin-key", KEY)
-
+    machine.check("rm", "-r", "/root/sshd_hook")
     assert ended.status == 1
     assert "admin cannot log in by ssh" in ended.err
     assert "everything is as it was before" in ended.err
-    machine.check("rm", "-r", "/root/sshd_hook")
+    return ended
+
+
+def test_whoever_is_locked_out_by_the_switch_gets_it_undone(host: Host) -> None:
+    before = state(host)
+
+    lock_out(host)
+
     assert [line for line in state(host) if "sshd_hook" not in line] == before
     again = ways_in_ssh(host)
     assert again.status == 0, again.err
+
+
+def test_who_would_join_anew_and_is_locked_out_has_the_old_policy_whole(host: Host) -> None:
+    """Which is what logins go on by: a CA's keys without its uids would let nobody in."""
+    policy = (paths.BUNDLE, paths.FRESH, paths.USER_CA, paths.REVOKED, agent_host.RECORD)
+    assert enroll(host, "--admin", "none").status == 0
+    before, live = [host.read(path) for path in policy], host.installed()
+    host.ca.services = ("abcdefg123456-main--other",)
+    host.ca.keys["user_ca"] = host.ca.keys["other"]
+    host.ca.krl_version = 7
+    host.publish()
+    host.machine.path(f"{FOLDER}/forgotten").touch()
+
+    lock_out(host)
+
+    assert [host.read(path) for path in policy] == before
+    assert host.installed() == live
+    assert "abcdefg123456-main--other" in accounts.parse(host.read(paths.UIDS)).gone
 
 
 def ways_in_ssh(host: Host) -> Result:
