@@ -55,13 +55,23 @@ def run_enroll(asked: argparse.Namespace) -> None:
 
     invitation = None
     if asked.token is not None:
-        given = (asked.ca, asked.token, asked.name, asked.ca_file, asked.ca_pin)
+        given = (asked.ca, _token(asked.token), asked.name, asked.ca_file, asked.ca_pin)
         invitation = enroll.Invitation(*given)
     request = enroll.Request(invitation, asked.admin, asked.admin_key)
     try:
         enroll.enroll(request, dry_run=asked.dry_run)
     except enroll.EnrollError as error:
         raise CommandError(str(error)) from error
+
+
+def _token(said: str) -> str:
+    """The join token; `-` is for standard input, for everybody on a machine sees command lines."""
+    if said != "-":
+        return said
+    if sys.stdin.isatty():
+        sys.stdout.write("Join token: ")
+        sys.stdout.flush()
+    return sys.stdin.readline().strip()
 
 
 def run_unenroll(asked: argparse.Namespace) -> None:
@@ -176,7 +186,9 @@ def _parser() -> argparse.ArgumentParser:
         " --token T --name ssh1 --admin admin --admin-key /root/key --dry-run",
     )
     command.add_argument("--ca", metavar="URL", help="the CA's address")
-    command.add_argument("--token", help="the join token, from `amrgate-ca host token`")
+    command.add_argument(
+        "--token", help="the join token, from `amrgate-ca host token`; - to read it"
+    )
     command.add_argument("--name", help="this host's name at the CA")
     trust = command.add_mutually_exclusive_group()
     trust.add_argument("--ca-file", metavar="FILE", help="who may sign the CA's HTTPS certificate")

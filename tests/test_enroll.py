@@ -284,7 +284,10 @@ def test_who_is_named_like_a_service_but_is_none_keeps_their_keys(fresh_host: Ho
 
 
 def test_what_the_ca_is_told(fresh_host: Host) -> None:
-    fresh_host.enroll()
+    """And by which token: where it is read, nobody else on the machine sees it in time to spend it."""
+    words = [word if word != "join-token" else "-" for word in fresh_host.enrolling()]
+    program = (*PYTHON, "-m", "sshd_hook.main")
+    assert fresh_host.machine.run(*program, *words, stdin="join-token\n").status == 0
 
     told = fresh_host.requests()[0]
     key = fresh_host.read(f"{agent_host.KEY}.pub").decode().split()
