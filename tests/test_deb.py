@@ -163,6 +163,15 @@ def test_the_operators_own_unit_outlives_upgrades(packaged: Packaged) -> None:
     assert unit.exists()
 
 
+def test_what_somebody_removed_by_hand_is_not_missed(packaged: Packaged) -> None:
+    packaged.install()
+    packaged.host.machine.check("rm", "-r", paths.PROGRAMS)
+
+    removed = packaged.dpkg("--remove")
+
+    assert removed.status == 0, removed.err
+
+
 def test_it_stays_while_something_of_it_runs_that_nobody_could_stop(packaged: Packaged) -> None:
     machine = packaged.host.machine
     packaged.install()
