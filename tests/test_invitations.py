@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 
 from ca.directory import invitations, people
 from ca.errors import CAError
+from ca.identity.links import EVERY
 from ca.store import directory, tables
 from ca.store import people as store
 from ca.store.engine import reading, writing
@@ -214,15 +215,36 @@ def test_it_is_worth_what_the_inviter_may_still_give(acme: Services, how: str) -
     assert role_of(acme, "dave") is None
 
 
+def rest(services: Services) -> None:
+    """Let five minutes pass."""
+    created_at = tables.invitations.c.created_at
+    with writing(services.engine) as connection:
+        connection.execute(update(tables.invitations).values(created_at=created_at - EVERY))
+
+
+def test_no_mailbox_is_filled(acme: Services) -> None:
+    bob = log_in(acme, "bob", "pwd")
+    made = bob.post(HERE, {"email": NEW})
+    assert bob.http.delete(f"{HERE}/{made.json()['id']}").status_code == 204
+    for email in (NEW, NEW.upper()):
+        again = bob.post(HERE, {"email": email})
+        assert (again.status_code, int(again.headers["retry-after"]) > 0) == (429, True)
+    assert bob.post(HERE, {"email": f"another-{NEW}"}).status_code == 201
+    rest(acme)
+    assert bob.post(HERE, {"email": NEW}).status_code == 201
+
+
 @pytest.mark.attack(125, 155)
 def test_withdrawn_replaced_and_old_links_are_over(acme: Services) -> None:
     bob = log_in(acme, "bob", "pwd")
     replaced = invite(acme, bob)
+    rest(acme)
     withdrawn = invite(acme, bob)
     listed = bob.get(HERE).json()["items"]
     assert len(listed) == 1
     assert bob.http.delete(f"{HERE}/{listed[0]['id']}").status_code == 204
     assert bob.http.delete(f"{HERE}/{listed[0]['id']}").status_code == 404
+    rest(acme)
     old = invite(acme, bob)
     with writing(acme.engine) as connection:
         table = tables.invitations

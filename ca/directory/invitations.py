@@ -18,8 +18,16 @@ from ca.directory import members, read, user_access
 from ca.directory.apply import execute
 from ca.directory.apply.diff import Change
 from ca.directory.apply.grammar import DISPLAY_NAME, EMAIL, USERNAME
-from ca.errors import AlreadyUsed, Conflict, Denied, InvalidRequest, NotFound
+from ca.errors import (
+    AlreadyUsed,
+    Conflict,
+    Denied,
+    InvalidRequest,
+    NotFound,
+    TooManyAttempts,
+)
 from ca.identity import passwords
+from ca.identity.links import EVERY
 from ca.identity.sessions import hash_of, new_secret
 from ca.store import invitations, people, projects
 from ca.store import members as member_store
@@ -91,6 +99,7 @@ def invite(  # noqa: PLR0913, PLR0917 whom, as what, with what, by whom
         InvalidRequest: the address, a role or a project is none.
         Denied: the role is above the caller's.
         Conflict: they are a member, or too many invitations are open.
+        TooManyAttempts: they were invited in the last five minutes.
     """
     members.check_may_give(view, role)
     address = email.lower()
@@ -106,6 +115,9 @@ def invite(  # noqa: PLR0913, PLR0917 whom, as what, with what, by whom
         for project_id, words in permissions.items()
         for scope, what in _grants(connection, organization_id, project_id, words).items()
     )
+    rest = invitations.newest_to(connection, organization_id, address) + EVERY - now
+    if rest > 0:  # nobody fills a mailbox
+        raise TooManyAttempts(f"{address} was invited a moment ago. Try again later.", rest)
     there = invitations.open_in(connection, organization_id, now)
     for one in there:
         if one.email == address:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from ca.store.tables import invitations, users
 
@@ -68,6 +68,14 @@ def open_in(connection: Connection, organization_id: str, now: int) -> list[Invi
         .order_by(invitations.c.created_at, invitations.c.id)
     )
     return [_invitation(row) for row in rows]
+
+
+def newest_to(connection: Connection, organization_id: str, email: str) -> int:
+    """When this address was invited there last, whatever became of it; 0 if it never was."""
+    query = select(func.max(invitations.c.created_at)).where(
+        invitations.c.organization_id == organization_id, invitations.c.email == email
+    )
+    return connection.execute(query).scalar_one() or 0
 
 
 def find(connection: Connection, token_hash: str, now: int) -> Invitation | None:
