@@ -80,6 +80,8 @@ def bare_app() -> FastAPI:
         description="An SSH certificate authority that gates access on how people logged in.",
         docs_url=None,  # its page would load scripts from elsewhere; /openapi.json is enough
         redoc_url=None,
+        # To the path without a slash at its end it would redirect under whatever host was named.
+        redirect_slashes=False,
         routes=_every_route().routes,
     )
     for kind in (*EXPECTED, Exception):

@@ -42,7 +42,7 @@ def ask(
     [
         ("POST", "/ssh", 200),
         ("GET", "/ssh", 405),
-        ("POST", "/ssh/", 200),  # by way of a redirect
+        ("POST", "/ssh/", 404),
         ("POST", "/users/me", 405),
         ("GET", "/nowhere", 404),
     ],
@@ -142,3 +142,11 @@ def test_what_the_database_cannot_hold_is_nobodys(services: Services) -> None:
         browser.get(f"/login/sso/{quote(name)}")
     for path in ("/organizations/a%00b", "/projects/a%00b", "/users/a%00b/api-tokens"):
         assert api.get(path).status_code in {400, 404}
+
+
+@pytest.mark.parametrize("path", ["/login/", "/users/me/", "/oauth2/token/"])
+def test_nobody_is_sent_to_the_host_that_a_request_names(services: Services, path: str) -> None:
+    http = TestClient(create_app(services), base_url=ISSUER, follow_redirects=False)
+    for method in ("GET", "POST"):
+        answer = http.request(method, path, headers={"host": "evil.example"})
+        assert (answer.status_code, answer.headers.get("location")) == (404, None)
