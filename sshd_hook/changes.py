@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import fcntl
 import os
 import signal
 import stat
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # How a person or the machine ends a process; the first also by closing the terminal it runs in.
 ENDINGS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+LOCK = "/run/amrgate.lock"
 SECONDS = 120  # for one command
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
@@ -138,6 +140,33 @@ class Changes:
     ) -> None:
         self.on_undo(f"restore {path}", lambda: _restore(path, before))
         atomic.write(path, data, placement)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """See that nobody else changes this machine meanwhile: one would undo what the other rests on.
+
+    Raises:
+        ChangeError: somebody does.
+    """
+    fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        if not _holds(fd):
+            raise ChangeError("an enroll or unenroll runs already: let it end first")
+        try:
+            yield
+        finally:
+            os.unlink(LOCK)
+    finally:
+        os.close(fd)
+
+
+def _holds(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return os.fstat(fd).st_nlink > 0  # else it was another's, who has just ended
 
 
 @contextlib.contextmanager

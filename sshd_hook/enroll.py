@@ -25,7 +25,7 @@ from sshd_hook import (
     ways_in,
 )
 from sshd_hook.agent import apply, daemon, host, keys, poll
-from sshd_hook.changes import ChangeError, Changes, difference, undoable
+from sshd_hook.changes import ChangeError, Changes, alone, difference, undoable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ def enroll(request: Request, *, dry_run: bool) -> None:
     with contextlib.ExitStack() as stack:
         try:
             ready = preflight.check()
+            if not dry_run:
+                stack.enter_context(alone())
             known = _known(request.invitation)
             joining = None if known else _joining(request.invitation, stack)
             if dry_run:

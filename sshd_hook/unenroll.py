@@ -9,7 +9,7 @@ import sys
 
 from sshd_hook import accounts, atomic, hostfiles, install, paths, preflight, prepare
 from sshd_hook.agent import apply, daemon, host, supervise
-from sshd_hook.changes import Changes, run
+from sshd_hook.changes import Changes, alone, run
 from sshd_hook.enroll import FAILURES, OURS, EnrollError
 
 TYPE_CHECKING = False
@@ -45,10 +45,15 @@ def unenroll(*, dry_run: bool) -> None:
         return
     try:
         preflight.check_root()
-        _see_that_something_is_left()
-        _see_that_nothing_runs()
+        with alone():
+            _see_that_something_is_left()
+            _see_that_nothing_runs()
+            _take_away()
     except FAILURES as error:
         raise EnrollError(str(error)) from error
+
+
+def _take_away() -> None:
     try:
         atomic.remove(paths.SSHD_DROP_IN)
         prepare.reload_sshd()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from machine.private import PYTHON
-from sshd_hook import accounts, paths
+from sshd_hook import accounts, changes, paths
 from sshd_hook.agent import host as agent_host
 from tests.hosts import FOLDER, SERVICE, URL, Host, keygen, wait_for
 
@@ -249,6 +249,7 @@ def test_whatever_fails_all_is_as_it_was(
 
 
 def test_whoever_closes_the_terminal_in_between_finds_all_as_it_was(fresh_host: Host) -> None:
+    """And nobody else changes anything meanwhile: they would find half of it, and it would go."""
     machine = fresh_host.machine
     answer = f"{FOLDER}/joined.json"
     machine.check("rm", answer)
@@ -256,13 +257,17 @@ def test_whoever_closes_the_terminal_in_between_finds_all_as_it_was(fresh_host: 
     before = state(fresh_host)
 
     with machine.popen((*PYTHON, "-m", "sshd_hook.main", *fresh_host.enrolling())) as enrolling:
-        wait_for(lambda: machine.path(paths.SSHD_DROP_IN).exists())
+        wait_for(lambda: machine.path(f"{FOLDER}/requests").exists())
+        others = [fresh_host.enroll(), fresh_host.command("unenroll")]
         pid = machine.check("pgrep", "-f", "sshd_hook.main enroll").split()[0]
         machine.check("sh", "-c", 'kill -HUP "$0"; kill -TERM "$0"; kill -INT "$0"', pid)
         _out, err = enrolling.communicate()
 
     assert (enrolling.returncode, err) == (128 + signal.SIGHUP, "")
     assert state(fresh_host) == before
+    for other in others:
+        assert (other.status, "runs already" in other.err) == (1, True), other
+    assert not machine.path(changes.LOCK).exists()
 
 
 def test_a_token_is_not_spent_where_sshd_would_object(fresh_host: Host) -> None:
