@@ -82,10 +82,17 @@ class Changes:
             os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
             os.mkdir(path, 0o700)
             self.on_undo(f"remove {path}", lambda: _remove_empty(path))
-        elif not _is_same(_placement(os.stat(path)), placement):
+            _place(path, placement)
+        else:
+            self.place(path, placement)
+
+    def place(self, path: str, placement: atomic.Placement) -> None:
+        """Give a file or folder this owner and mode; what is in it is left alone."""
+        before = _placement(os.stat(path))
+        if not _is_same(before, placement):
             self.tell(f"set the owner and mode of {path}")
-        os.chown(path, placement.uid, placement.gid)
-        os.chmod(path, placement.mode)
+            self.on_undo(f"give back {path}", lambda: _place(path, before))
+            _place(path, placement)
 
     def run(self, command: Sequence[str], undo: Sequence[str] = ()) -> None:
         """Run a command that must succeed, and `undo` to take it back.
@@ -246,6 +253,11 @@ def _restore(path: str, before: tuple[bytes, atomic.Placement] | None) -> None:
 
 def _placement(status: os.stat_result) -> atomic.Placement:
     return atomic.Placement(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+
+
+def _place(path: str, placement: atomic.Placement) -> None:
+    os.chown(path, placement.uid, placement.gid)
+    os.chmod(path, placement.mode)
 
 
 def _is_same(one: atomic.Placement, other: atomic.Placement) -> bool:

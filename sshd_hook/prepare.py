@@ -137,13 +137,18 @@ def _make_map(changes: Changes) -> int:
     changes.folder(os.path.join(paths.HOMES, userdb.EMPTY_HOME), FOR_ALL)
     if not os.path.exists(host.RECORD):  # else they are those of a host at work
         changes.on_undo("remove empty homes", remove_empty_homes)
+    placement = atomic.Placement(0o640, gid=grp.getgrnam(paths.USERDB_USER).gr_gid)
     if os.path.exists(paths.UIDS):
-        known = apply.load_accounts()
+        found = apply.load_accounts()
+        known = accounts.recover(found, paths.HOMES)
+        if known.gone == found.gone:
+            # Not written: an agent that runs may be giving uids now, and must not give them twice.
+            changes.place(paths.UIDS, placement)
+            return found.shared
     else:
         known = accounts.Accounts(accounts.choose_range(preflight.taken_ids()))
-    known = accounts.recover(known, paths.HOMES)
-    group = grp.getgrnam(paths.USERDB_USER).gr_gid
-    changes.write(paths.UIDS, accounts.render(known), atomic.Placement(0o640, gid=group))
+        known = accounts.recover(known, paths.HOMES)
+    changes.write(paths.UIDS, accounts.render(known), placement)
     return known.shared
 
 

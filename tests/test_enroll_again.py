@@ -67,6 +67,17 @@ def test_what_is_missing_is_mended_and_nothing_else_changes(
     assert changed - accounts <= {paths.FRESH}
 
 
+def test_the_map_of_uids_is_not_written_while_an_agent_may_give_some(host: Host) -> None:
+    before = host.machine.path(paths.UIDS).stat()
+    host.machine.check("chmod", "644", paths.UIDS)
+
+    mended = host.command(*MEND)
+
+    after = host.machine.path(paths.UIDS).stat()
+    assert mended.status == 0, mended.err
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+
+
 def test_the_same_line_again_spends_no_token(host: Host) -> None:
     asked = len(host.requests())
 
