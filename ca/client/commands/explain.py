@@ -59,8 +59,9 @@ def _show(found: Any, service: str, outcome: str) -> None:
         for words in missing_in_words(Decision(MORE_AUTHENTICATION, amr, max_age, _missing(found))):
             click.echo(f" - {words}")
     if outcome != ALLOWED:
-        way_on = way_of_program(place.find()) or login_command(amr, max_age)
-        click.echo(f"Next step: {way_on}")
+        # Who keeps a token in their own folder may log in instead; the environment's is the login.
+        way_on = way_of_program(place.find()) if place.api_token() else ""
+        click.echo(f"Next step: {way_on or login_command(amr, max_age)}")
 
 
 def _missing(found: Any) -> tuple[str, ...]:
