@@ -21,6 +21,8 @@ def main() -> None:
         shutil.rmtree(FOLDER, ignore_errors=True)
         found()
         FOUNDED.touch()
+    else:  # perhaps by an earlier version
+        operate("upgrade")
     say(f"Everybody's password is in {PASSWORDS}/NAME. Log in at {CA}/ and end this with Ctrl-C.")
     data = ("--data", str(DATA), "--passphrase-file", str(PASSPHRASE))
     os.execv(PROGRAM, (PROGRAM, "serve", *data))  # noqa: S606

@@ -16,8 +16,10 @@ from ca.store.engine import open_engine
 
 
 @contextmanager
-def open_database(data: Path) -> Iterator[Engine]:
+def open_database(data: Path, *, older: bool = False) -> Iterator[Engine]:
     """The database of the CA in `data`, for as long as a command needs it.
+
+    `older` is whether an earlier version's will do.
 
     Raises:
         Misconfigured: there is no CA, or its database is another version's.
@@ -25,7 +27,7 @@ def open_database(data: Path) -> Iterator[Engine]:
     """
     engine = open_engine(settings.read(data).database)
     try:
-        schema.check(engine)
+        schema.check(engine, older=older)
         yield engine
     except OperationalError as error:
         reason = str(error.orig).strip().splitlines()[0]

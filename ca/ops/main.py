@@ -15,6 +15,7 @@ from ca.errors import CAError
 COMMANDS = (
     "init",
     "serve",
+    "upgrade",
     "apply",
     "key",
     "host",

@@ -33,19 +33,23 @@ def upgrade(engine: Engine) -> None:
         command.upgrade(alembic, "head")
 
 
-def check(engine: Engine) -> None:
-    """Make sure that the database has the schema this code was written for.
+def check(engine: Engine, *, older: bool = False) -> None:
+    """Make sure that the database has the schema this code was written for, or an older one.
 
     Raises:
-        Misconfigured: it is older or newer.
+        Misconfigured: it is another.
     """
     with reading(engine) as connection:
-        found = version(connection)
+        found = version(connection) or ""
     needed = newest()
-    if found != needed:
-        raise Misconfigured(
-            f"The database's schema is {found or 'empty'}, but this version needs {needed}."
-        )
+    if found == needed or (older and "" < found < needed):
+        return
+    cure = "take the version that made it, or a later one"
+    if found < needed:
+        cure = "run `amrgate-ca upgrade`" if found else "`amrgate-ca init` makes one"
+    raise Misconfigured(
+        f"The database's schema is {found or 'empty'}, but this version needs {needed}: {cure}."
+    )
 
 
 def version(connection: Connection) -> str | None:
