@@ -119,6 +119,7 @@ REFUSED: list[Any] = [
     pytest.param(lambda _: {"version": "1"}, id="not a number"),
     pytest.param(lambda _: {"services": [1]}, id="services that are no names"),
     pytest.param(lambda _: {"keys": [HALF_A_LETTER]}, id="a statement that is no text"),
+    pytest.param(lambda _: {"keys": ["x"] * 1001}, id="too many statements"),
     pytest.param(lambda h: with_times(h, host_id="another"), id="another host's freshness"),
     pytest.param(
         lambda h: with_times(h, issued_at=now() - DAY, not_after=now() - 1),

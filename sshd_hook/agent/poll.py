@@ -23,6 +23,7 @@ WAIT = 50  # seconds that the CA may keep a poll open
 TIMEOUT = 10  # seconds for anything else
 MAX_TRANSFER = 120  # seconds for a whole answer, however slowly it drips
 MAX_ANSWER = 128 * 1024 * 1024  # bytes; a policy for 10,000 services is a few megabytes
+MAX_STATEMENTS = 1000  # about keys: for each ssh-keygen runs, before anything is verified
 CHUNK = 1024 * 1024
 REJECTED = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
@@ -129,6 +130,9 @@ class CA:
         path = f"/hosts/{host.id}/policy?{urlencode(asked)}"
         answer = _Answer(self._call("GET", path, token=host.token, wait=wait))
         bundle = answer.optional_data("bundle")
+        keys = answer.texts("keys")
+        if len(keys) > MAX_STATEMENTS:
+            raise CAError(f"the CA's answer has more than {MAX_STATEMENTS} statements about keys")
         return Update(
             version=answer.number("version"),
             bundle=bundle,
@@ -137,7 +141,7 @@ class CA:
             fresh_signature=answer.text("fresh_signature"),
             krl=answer.data("krl"),
             services=answer.texts("services"),
-            keys=answer.texts("keys"),
+            keys=keys,
         )
 
     def acknowledge(self, host: Host, version: int, digest: str) -> None:
