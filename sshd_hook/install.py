@@ -128,6 +128,9 @@ def compile_library(library: Path = Path(paths.LIBRARY), python: str = PYTHON) -
     compileall = ("-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
     _run(python, *compileall, "-s", folder, "-p", paths.LIBRARY, folder)
     _run(python, str(library / "sshd_hook" / "joined.py"), folder, paths.LIBRARY)
+    # Before anything leads to them: after a power cut files would be there with nothing in them.
+    for path in (*library.rglob("*"), library):
+        _sync(path)
 
 
 def remove() -> None:
@@ -205,7 +208,18 @@ def _write_program(path: Path, text: str) -> None:
     new = path.with_name(path.name + ".new")
     new.write_text(text)
     new.chmod(0o755)
+    _sync(new)
     os.replace(new, path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Bring a file, or a folder's entries, to the disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _make_folders(folder: Path) -> None:

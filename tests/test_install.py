@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import marshal
 import os
+import re
 import stat
 import subprocess
+import sys
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +51,20 @@ def test_programs_are_real_files_that_all_can_run_and_root_alone_writes(root: Pa
             str(below(root, program)) for program in PROGRAMS
         }
         assert stat.S_IMODE(status.st_mode) == (0o755 if executable else 0o644), path
+
+
+def test_programs_are_on_the_disk_before_anything_leads_to_them(tmp_path: Path) -> None:
+    """As strace sees it: else a power cut leaves files with nothing in them, which refuse everybody."""
+    trace, target = tmp_path / "trace", tmp_path / "target"
+    target.mkdir()
+    install = "import sys; from sshd_hook.install import *; install_below(Path(sys.argv[1]))"
+    strace = ["strace", "-f", "-y", "-qq", "-o", str(trace), "-e", "trace=fsync"]
+    subprocess.run([*strace, sys.executable, "-c", install, str(target)], check=True)
+
+    programs = str(below(target, paths.PROGRAMS))
+    synced = set(re.findall(r"fsync\(\d+<(.*?)>\) += 0", trace.read_text()))
+    synced = {path.replace("/lib.new", "/lib").removesuffix(".new") for path in synced}
+    assert {programs, *map(str, below(target, paths.PROGRAMS).rglob("*"))} <= synced
 
 
 def test_launchers_name_the_distributions_python_alone_and_isolated(root: Path) -> None:
