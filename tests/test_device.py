@@ -109,6 +109,20 @@ def test_nobody_fills_the_table(services: Services, monkeypatch: pytest.MonkeyPa
     machine.ask()
 
 
+def test_a_network_of_ipv6_fills_no_table_with_all_its_addresses(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "MAX_ASKED", 3)
+    for number in range(3):
+        Machine(services, address=f"2001:db8::{number}").ask()
+    form = {"client_id": "amrgate"}
+    another = Machine(services, address="2001:db8:0:0:1::").http
+    assert another.post("/oauth2/device_authorization", data=form).status_code == 429
+    Machine(services, address="2001:db8:0:1::").ask()
+    for _ in range(4):
+        Machine(services).ask()
+
+
 # --- polling --------------------------------------------------------------------------------
 
 

@@ -10,9 +10,11 @@ from sqlalchemy import Connection
 
 from ca import audit
 from ca.errors import CAError, InvalidRequest, TooManyAttempts
+from ca.identity.attempts import WINDOW, in_window, network_of
 from ca.identity.sessions import Visitor, hash_of, new_secret
 from ca.oauth.grants import Agreement, InvalidGrant, Server, Tokens, begin_grant
 from ca.oauth.wishes import read_wish
+from ca.store import attempts
 from ca.store import device_codes as store
 from ca.store.engine import writing
 from ca.store.revocations import Cause
@@ -25,6 +27,7 @@ LIFETIME = 600  # seconds
 INTERVAL = 5  # seconds between two polls
 SLOWER = 5  # seconds more after a poll that came too early
 MAX_OPEN = 100  # that wait for a decision, from one address: nobody fills up the table
+MAX_ASKED = 1000  # in an hour, from one network of IPv6: a customer has 2**64 addresses
 
 # No vowels, so that no words come up, and nothing that looks like a digit (RFC 8628, section 6.1).
 ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
@@ -86,6 +89,12 @@ def authorize_device(
         store.forget_old(connection, now)
         if store.count_open(connection, visitor.address, now) >= MAX_OPEN:
             raise TooManyAttempts("Too many logins wait at this address. Try again later.", 60)
+        network = network_of(visitor.address)
+        asked_there = in_window(f"Asked {network}", now)
+        if network != visitor.address and not attempts.count_below(
+            connection, asked_there, MAX_ASKED, now
+        ):
+            raise TooManyAttempts("Too many logins were begun in this network.", WINDOW)
         store.add(connection, asked, hash_of(user_code), INTERVAL)
     return {
         "device_code": device_code,
