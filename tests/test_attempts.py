@@ -148,14 +148,18 @@ def test_a_person_is_told_how_long_to_wait(services: Services) -> None:
     assert "Enter your code" in browser.submit(page, username="bob", password=PASSWORD).text
 
 
-def test_counts_of_unknown_names_do_not_pile_up(services: Services) -> None:
+@pytest.mark.parametrize(("every", "kept"), [(1, [0, 1, 1]), (10**12, [1, 1, 1])])
+def test_counts_of_unknown_names_do_not_pile_up(
+    services: Services, monkeypatch: pytest.MonkeyPatch, every: int, kept: list[int]
+) -> None:
+    monkeypatch.setattr(attempts, "FORGET_EVERY", every)
     old, new = attempts.of_name("nobody"), attempts.of_name("no one")
     bob = add_person(services, "bob")
     now = int(time.time())
     for subject in (old, bob.id):
         attempts.admit(services.engine, subject, now - 2 * attempts.NAME_KEPT)
     attempts.admit(services.engine, new, now)
-    assert [count(services, subject) for subject in (old, new, bob.id)] == [0, 1, 1]
+    assert [count(services, subject) for subject in (old, new, bob.id)] == kept
 
 
 @pytest.mark.attack(120)

@@ -5,6 +5,7 @@ nothing that happens later, be it an exception or a killed process, brings a gue
 """
 
 import hashlib
+import secrets
 from ipaddress import ip_address, ip_network
 
 from sqlalchemy import Engine
@@ -32,6 +33,11 @@ WINDOW = 3600
 
 RETRIES = 20  # of counting, where others count at the same time
 NAME_KEPT = 86400  # seconds that the count of a name that nobody has is kept
+FORGET_EVERY = 1000
+"""Of attempts with names that nobody has, one in so many looks for what is too old. The more there are
+the longer that takes, and on SQLite nobody else writes meanwhile: whoever makes up names, or keys,
+for which nothing is hashed, must not make each attempt slower than the last."""
+
 NAME_LENGTH = 64  # characters of SHA-256 in hex; a user's id has 36
 
 
@@ -48,7 +54,7 @@ def admit(engine: Engine, subject: str, now: int) -> bool:
             wait = seconds_to_wait(seen, now, most)
             if wait:
                 raise TooManyAttempts(_message(seen, wait, most), wait)
-            if len(subject) == NAME_LENGTH:
+            if len(subject) == NAME_LENGTH and secrets.randbelow(FORGET_EVERY) == 0:
                 store.forget_before(connection, now - NAME_KEPT, NAME_LENGTH)
             if store.count_one(connection, subject, seen, now):
                 return seen.failures + 1 == most
