@@ -17,11 +17,14 @@ from ca.errors import InvalidRequest
 from ca.http import json_object
 from ca.store.engine import writing
 from ca.store.issuing import Entitlements
+from tests.databases import new_sqlite
 from tests.directory import log_in
 from tests.issuing import DAY, add_session, new_key, token_of
-from tests.web import ISSUER, Browser, add_person
+from tests.web import ISSUER, Browser, add_person, new_services
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from httpx2 import Response
 
     from ca.services import Services
@@ -150,3 +153,16 @@ def test_nobody_is_sent_to_the_host_that_a_request_names(services: Services, pat
     for method in ("GET", "POST"):
         answer = http.request(method, path, headers={"host": "evil.example"})
         assert (answer.status_code, answer.headers.get("location")) == (404, None)
+
+
+def test_who_sits_before_a_page_is_told_of_a_fault_on_one(tmp_path: Path) -> None:
+    with new_services(new_sqlite(tmp_path), tmp_path) as services:
+        browser = Browser(services)
+        browser.log_in(browser.get("/login"), add_person(services, "alice"))
+        with writing(services.engine) as connection:
+            connection.exec_driver_sql("DROP TABLE browser_sessions")
+        page = browser.get("/security")
+    assert (page.status_code, page.headers["retry-after"]) == (503, "1")
+    assert "<h1>" in page.text
+    assert "Try again in a moment" in page.text
+    check_headers(page)

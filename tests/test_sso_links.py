@@ -50,6 +50,16 @@ def test_linking_and_unlinking(sso_acme: Services, provider: OpenIDProvider) -> 
     assert page.url.path == "/security", "this session does not rest on it"
 
 
+def test_a_provider_that_is_gone_is_told_of_on_a_page(sso_acme: Services) -> None:
+    register(sso_acme, OpenIDProvider(url="http://127.0.0.1:9"))
+    browser = Browser(sso_acme)
+    browser.log_in(browser.get("/security"), add_person(sso_acme, "dora"))
+    page = browser.post("/security/sso/link", {"provider": "acme"})
+    assert page.status_code == 503
+    assert "does not answer as it should. Try again" in page.text
+    assert 'href="/security"' in page.text, "a way on"
+
+
 @pytest.mark.attack(138)
 @pytest.mark.parametrize("verified", [True, False, None, "true", 1])
 def test_an_address_links_nothing(

@@ -1,5 +1,6 @@
 """The edge of the pages: errors become pages, and no other site's form gets in."""
 
+import json
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -8,12 +9,13 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import DataError, OperationalError
 
 from ca.console import flow
 from ca.console.browser import check_same_origin
 from ca.console.pages import show
 from ca.errors import CAError, InsufficientAuthentication, Misconfigured, Unavailable
-from ca.http import status_of
+from ca.http import answer_error, status_of
 from ca.identity.stepup import Step
 from ca.services import Services
 
@@ -44,8 +46,8 @@ class PageRoute(APIRoute):
                 return RedirectResponse(other.location, 303)
             except InsufficientAuthentication as error:
                 return _log_in(services, request, error)
-            except (Misconfigured, Unavailable):
-                raise  # to the operator's log, and the answer that all routes give
+            except (Misconfigured, Unavailable, DataError, OperationalError) as error:
+                return await _failed(request, error)
             except CAError as error:
                 status = status_of(error)
                 return show("error.html", status=status, user=None, message=error.message)
@@ -54,6 +56,16 @@ class PageRoute(APIRoute):
                 return show("error.html", status=400, user=None, message=message)
 
         return handler
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """What all routes answer and log, as a page: a person sits before it."""
+    told = await answer_error(request, error)
+    message = json.loads(bytes(told.body))["error_description"]
+    page = show("error.html", status=told.status_code, user=None, message=message)
+    if "retry-after" in told.headers:
+        page.headers["retry-after"] = told.headers["retry-after"]
+    return page
 
 
 def _log_in(services: Services, request: Request, error: InsufficientAuthentication) -> Response:
