@@ -163,7 +163,8 @@ def alone() -> Iterator[None]:
         try:
             yield
         finally:
-            os.unlink(LOCK)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(LOCK)
     finally:
         os.close(fd)
 
