@@ -42,6 +42,22 @@ def test_what_is_in_place_and_whose_it_is(joined: Host) -> None:
     assert joined.read(paths.USER_CA).decode().strip() == " ".join(key.split()[:2])
 
 
+def test_a_map_from_a_backup_gives_nobody_the_files_of_others(joined: Host) -> None:
+    backup, newest = joined.read(paths.UIDS), "aaaaaaaaaaaa1-main--app"
+    for services in ((SERVICE, OTHER), (newest, SERVICE, OTHER)):
+        joined.ca.services = services
+        joined.publish()
+        once(joined)
+        uid = joined.machine.path(f"{paths.HOMES}/{OTHER}").stat().st_uid
+        given = accounts.parse(joined.read(paths.UIDS)).live
+        joined.machine.path(paths.UIDS).write_bytes(backup)
+
+    assert (given[OTHER], len(set(given.values()))) == (uid, 3)
+    joined.ca.services = (SERVICE,)
+    joined.publish()
+    once(joined)
+
+
 def test_the_ca_hears_what_is_obeyed_with_the_hosts_token(joined: Host) -> None:
     said = [note for note in joined.requests() if note["path"].endswith("/acknowledgement")]
 

@@ -170,6 +170,8 @@ def install_accounts(found: bundle.Bundle, services: tuple[str, ...]) -> None:
     known = load_accounts()
     if known.live.keys() == set(services):
         return  # as after most changes; to take ten thousand names apart takes a while
+    # A map that came back from a backup does not know all who have files here.
+    known = accounts.recover(known, paths.HOMES)
     # The list of names is not signed: a name in it that the bundle does not know gets nothing.
     names = {name for name in services if name in known.live or _is_known(found, name)}
     reserved = accounts.reserve(known, names)
