@@ -6,10 +6,11 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +20,12 @@ import pytest
 from sqlalchemy import select
 
 from ca import settings
+from ca.ops import heads
 from ca.ops.init import create
 from ca.settings import Settings
 from ca.store.engine import open_engine, reading, writing
 from ca.store.tables import device_codes, metadata, serial_epochs
+from tests.web import listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -218,6 +221,35 @@ def test_a_body_beyond_the_bound_is_refused(server: Server) -> None:
     ]
     assert [answer.status_code for answer in answers] == [413, 413]
     assert answers[0].json()["error"] == "invalid_request"
+
+
+TOO_MUCH = {
+    "a first line": b"GET /health/live?",
+    "a header": b"GET /health/live HTTP/1.1\r\nhost: x\r\nx: ",
+    "what follows a body": b"POST /ssh HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: ",
+}
+
+
+@pytest.mark.parametrize("begun", TOO_MUCH)
+def test_a_head_without_an_end_is_cut_off(server: Server, begun: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), SOON) as connection:
+        connection.sendall(TOO_MUCH[begun])
+        with pytest.raises(ConnectionError):
+            connection.sendall(b"a" * 10_000_000)
+    assert server.ask("/health/live", x="a" * 50_000).status_code == 200
+
+
+def test_a_head_that_does_not_come_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heads, "HEAD_TIMEOUT", 0.2)
+    with listening(tmp_path, http=heads.BoundedHeads) as services:
+        host, port = services.settings.issuer.removeprefix("http://").split(":")
+        for begun in (b"", b"GET /health/live HT"):
+            with socket.create_connection((host, int(port)), SOON) as connection:
+                connection.sendall(begun)
+                with suppress(ConnectionError):
+                    assert connection.recv(1) == b""
 
 
 def test_what_is_not_there_tells_nothing(server: Server) -> None:

@@ -22,6 +22,7 @@ from argon2 import PasswordHasher
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import insert, select, update
 from starlette.testclient import TestClient
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ca.app import create_app, open_services
 from ca.identity import accounts, passwords
@@ -48,6 +49,7 @@ from demo.browser import form_of
 from tests.databases import new_sqlite
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -128,13 +130,17 @@ def one_ca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 @contextmanager
 def listening(
-    data: Path, host: str = "127.0.0.1", networks: tuple[str, ...] = ()
+    data: Path,
+    host: str = "127.0.0.1",
+    networks: tuple[str, ...] = (),
+    http: type[asyncio.Protocol] = HttpToolsProtocol,
 ) -> Iterator[Services]:
     """A new CA for those who come over the network; its issuer says where it listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         issuer = f"http://{host}:{listener.getsockname()[1]}"
         with new_services(new_sqlite(data), data, issuer, networks) as services:
-            server = uvicorn.Server(uvicorn.Config(create_app(services), log_config=None))
+            config = uvicorn.Config(create_app(services), http=http, log_config=None)
+            server = uvicorn.Server(config)
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
             thread.start()
             yield services

@@ -117,13 +117,14 @@ def work(chosen: Settings, keys: Keyring, opened: socket.socket) -> None:
     import uvicorn
 
     from ca.app import create_app, open_services
+    from ca.ops.heads import BoundedHeads
 
     gc.set_threshold(GARBAGE)
     with open_services(chosen, keys) as services:
         config = uvicorn.Config(
             create_app(services),
             loop="uvloop",
-            http="httptools",
+            http=BoundedHeads,
             ws="none",
             lifespan="off",
             log_config=None,
