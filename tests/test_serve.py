@@ -146,6 +146,20 @@ def test_it_answers_and_ends_when_it_is_told_to(server: Server) -> None:
     assert "Traceback" not in server.log.read_text()
 
 
+def test_a_worker_that_is_told_twice_to_stop_stops(chosen: Settings) -> None:
+    """systemd tells each process, and the supervisor tells its workers as well."""
+    with serving(chosen) as server:
+        workers = server.workers()
+        assert [server.ask().status_code for _ in range(8)] == [200] * 8
+        server.process.send_signal(signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            for _ in range(20_000):  # for some hundredths of a second, or until one is gone
+                for worker in workers:
+                    os.kill(worker, signal.SIGTERM)
+        assert server.process.wait(timeout=SOON) == 0
+        assert "workers did not stop" not in server.log.read_text()
+
+
 @pytest.mark.parametrize("proxies", [(), ("127.0.0.1/32",), ("10.0.0.0/8",)])
 def test_who_asks_is_told_by_proxies_that_are_named_and_nobody_else(
     chosen: Settings, proxies: tuple[str, ...]

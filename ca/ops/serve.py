@@ -137,8 +137,12 @@ def work(chosen: Settings, keys: Keyring, opened: socket.socket) -> None:
 
         class Server(uvicorn.Server):
             def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-                services.stopping.set()
+                # Once: a second signal may come while this sets it, and would wait for itself.
+                # systemd sends one to each process, and our supervisor another.
+                first = not self.should_exit
                 super().handle_exit(sig, frame)
+                if first:
+                    services.stopping.set()
 
         server = Server(config)
 
