@@ -93,7 +93,9 @@ def test_a_command_ends_as_it_does_elsewhere(inside: Host) -> None:
 
 def test_a_terminal_is_inside(inside: Host) -> None:
     inside.certify("alice")
-    asked = "test -t 0 && stty size && echo $TERM; trap 'exit 9' INT; echo ready; sleep 60 & wait"
+    # A container's engine sets the size a moment after the shell has begun.
+    size = "until stty size | grep -v '^0 0$'; do sleep 0.1; done"
+    asked = f"test -t 0 && {size} && echo $TERM; trap 'exit 9' INT; echo ready; sleep 60 & wait"
     ssh = f"stty rows 33 cols 77; TERM=xterm-256color ssh -tt {SERVICE}@ssh.acme.example "
     words = ("script", "-qec", ssh + shlex.quote(asked), "/dev/null")
     with inside.machine.popen(words, user="alice") as process:

@@ -105,7 +105,7 @@ def test_with_a_provider_ends_what_rests_on_it(
     acme: Services, end: Callable[[Services], None]
 ) -> None:
     alice, bob = (
-        log_in(acme, name, "sso:work", "sso:work:mfa", "otp") for name in ("alice", "bob")
+        log_in(acme, name, "pwd", "sso:work", "sso:work:mfa", "otp") for name in ("alice", "bob")
     )
     locally = log_in(acme, "alice", "pwd", "otp")
     elsewhere = log_in(acme, "alice", "sso:workshop")
@@ -251,6 +251,7 @@ def test_the_last_admin_does_not_unlink_what_the_organization_requires(
     bob = able_by_the_provider_alone(acme)
     give_password(acme, bob)
     require_work(acme)
+    bob = log_in(acme, "bob", "sso:work", "otp", "pwd")
     identity = f"/users/{bob.user.id}/identities/work-bob"
 
     answer: Any = bob.http.delete(identity)
