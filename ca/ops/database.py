@@ -16,18 +16,28 @@ from ca.store.engine import open_engine
 
 
 @contextmanager
-def open_database(data: Path, *, older: bool = False) -> Iterator[Engine]:
+def open_database(data: Path) -> Iterator[Engine]:
     """The database of the CA in `data`, for as long as a command needs it.
-
-    `older` is whether an earlier version's will do.
 
     Raises:
         Misconfigured: there is no CA, or its database is another version's.
         Unavailable: the database cannot be reached, is full or is busy.
     """
+    with open_any_version(data) as engine:
+        schema.check(engine)
+        yield engine
+
+
+@contextmanager
+def open_any_version(data: Path) -> Iterator[Engine]:
+    """`open_database`, whatever its schema.
+
+    Raises:
+        Misconfigured: there is no CA.
+        Unavailable: the database cannot be reached, is full or is busy.
+    """
     engine = open_engine(settings.read(data).database)
     try:
-        schema.check(engine, older=older)
         yield engine
     except OperationalError as error:
         reason = str(error.orig).strip().splitlines()[0]

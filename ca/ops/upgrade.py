@@ -4,10 +4,9 @@ from pathlib import Path
 
 import click
 
-from ca.ops.database import open_database
+from ca.ops.database import open_any_version
 from ca.ops.options import data_option
 from ca.store import schema
-from ca.store.engine import reading
 
 
 @click.command()
@@ -20,9 +19,8 @@ def upgrade(data: Path) -> None:
 
     Example: amrgate-ca upgrade
     """
-    with open_database(data, older=True) as engine:
-        with reading(engine) as connection:
-            before = schema.version(connection)
+    with open_any_version(data) as engine:
+        before = schema.upgradable(engine)
         schema.upgrade(engine)
     after = schema.newest()
     click.echo("Nothing is to do." if before == after else f"The schema was {before}, is {after}.")

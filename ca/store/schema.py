@@ -33,21 +33,40 @@ def upgrade(engine: Engine) -> None:
         command.upgrade(alembic, "head")
 
 
-def check(engine: Engine, *, older: bool = False) -> None:
-    """Make sure that the database has the schema this code was written for, or an older one.
+def check(engine: Engine) -> None:
+    """Make sure that the database has the schema this code was written for.
 
     Raises:
         Misconfigured: it is another.
     """
+    found = _found(engine)
+    if found != newest():
+        raise _another(found)
+
+
+def upgradable(engine: Engine) -> str:
+    """The revision of the schema, if `upgrade` can begin there.
+
+    Raises:
+        Misconfigured: there is no schema, or it is of a later version.
+    """
+    found = _found(engine)
+    if not "" < found <= newest():
+        raise _another(found)
+    return found
+
+
+def _found(engine: Engine) -> str:
     with reading(engine) as connection:
-        found = version(connection) or ""
+        return version(connection) or ""
+
+
+def _another(found: str) -> Misconfigured:
     needed = newest()
-    if found == needed or (older and "" < found < needed):
-        return
     cure = "take the version that made it, or a later one"
     if found < needed:
         cure = "run `amrgate-ca upgrade`" if found else "`amrgate-ca init` makes one"
-    raise Misconfigured(
+    return Misconfigured(
         f"The database's schema is {found or 'empty'}, but this version needs {needed}: {cure}."
     )
 
