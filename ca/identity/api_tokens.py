@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 
 from ca import audit
 from ca.errors import Conflict, InsufficientAuthentication, InvalidRequest, NotFound
-from ca.identity.factors import Acting, begin_change
+from ca.identity.factors import Acting, hold_account
 from ca.identity.sessions import hash_of
 from ca.identity.stepup import FRESH, SECOND
 from ca.identity.token_ends import end
@@ -102,9 +102,8 @@ def make(engine: Engine, acting: Acting, wish: Wish, now: int) -> Made:
     """
     with writing(engine) as connection:
         # A factor, a password or the session itself may be on its way out: then either its end
-        # finds this token, or is seen here.
-        # Of a device's login it is one: it says so for ever.
-        kinds = begin_change(connection, acting, now, also_by_device=True).second.kinds
+        # finds this token, or is seen here. A device's login may make one, which says so for ever.
+        kinds = hold_account(connection, acting, now).second.kinds
         gone = (SECOND - kinds) & {proof.amr for proof in acting.proofs}
         if gone or not sessions.is_live(connection, acting.session_id, now):
             amr = ("mfa",) if kinds else ()

@@ -108,29 +108,36 @@ def check_may_change(connection: Connection, acting: Acting, now: int) -> Overvi
     return found
 
 
-def begin_change(
-    connection: Connection, acting: Acting, now: int, *, also_by_device: bool = False
-) -> Overview:
+def begin_change(connection: Connection, acting: Acting, now: int) -> Overview:
+    """`hold_account`, to change what it logs in with: not from a device's session.
+
+    Whoever had somebody allow a device of theirs could otherwise make a login of their own with
+    it, which organizations take that take none by device (docs/decisions/0130).
+
+    Raises:
+        InsufficientAuthentication, Denied: as `hold_account`; or the session is a device's.
+    """
+    found = hold_account(connection, acting, now)
+    if acting.via == "device":
+        raise Denied(
+            "A login by device code may not change what you log in with. Do it in a browser, on the"
+            " page /security."
+        )
+    return found
+
+
+def hold_account(connection: Connection, acting: Acting, now: int) -> Overview:
     """`check_may_change` in the transaction that makes the change.
 
     Until it ends, nobody else changes what this account logs in with: of two who may each add the
     first second factor, the second one has to show it. And a request may have waited for seconds,
     for its turn to hash: whoever ended its session meanwhile does not want what it asks.
 
-    Whoever had somebody allow a device of theirs could otherwise make a login of their own with
-    it, which organizations take that take none by device (docs/decisions/0130).
-
     Raises:
-        InsufficientAuthentication, Denied: as `check_may_change`; or the session was ended, or is
-            a device's.
+        InsufficientAuthentication, Denied: as `check_may_change`; or the session was ended.
     """
     lock_owner(connection, acting.user_id)
     found = check_may_change(connection, acting, now)
-    if acting.via == "device" and not also_by_device:
-        raise Denied(
-            "A login by device code may not change what you log in with. Do it in a browser, on the"
-            " page /security."
-        )
     if has_ended(connection, acting.session_id):
         amr = ("mfa",) if found.has_second_factor else ()
         raise InsufficientAuthentication("This session was ended. Log in again.", amr, FRESH)
