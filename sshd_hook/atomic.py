@@ -51,19 +51,19 @@ def write(
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    sync_folder(folder)
+    sync(folder)
 
 
 def remove(path: str) -> None:
     """Remove a file, durably. It is no error if there is none."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-        sync_folder(os.path.dirname(path))
+        sync(os.path.dirname(path))
 
 
-def sync_folder(folder: str) -> None:
-    """Bring a folder's entries to the disk: without it a rename may be undone by a power cut."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: str | os.PathLike[str]) -> None:
+    """Bring a file, or a folder's entries, to the disk: a power cut may undo a rename before that."""
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:

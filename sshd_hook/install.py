@@ -14,7 +14,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from sshd_hook import joined, paths
+from sshd_hook import atomic, joined, paths
 
 PYTHON = "/usr/bin/python3"
 PACKAGE = "amrgate-sshd-hook"
@@ -130,7 +130,7 @@ def compile_library(library: Path = Path(paths.LIBRARY), python: str = PYTHON) -
     _run(python, str(library / "sshd_hook" / "joined.py"), folder, paths.LIBRARY)
     # Before anything leads to them: after a power cut files would be there with nothing in them.
     for path in (*library.rglob("*"), library):
-        _sync(path)
+        atomic.sync(path)
 
 
 def remove() -> None:
@@ -208,18 +208,9 @@ def _write_program(path: Path, text: str) -> None:
     new = path.with_name(path.name + ".new")
     new.write_text(text)
     new.chmod(0o755)
-    _sync(new)
+    atomic.sync(new)
     os.replace(new, path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    """Bring a file, or a folder's entries, to the disk."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    atomic.sync(path.parent)
 
 
 def _make_folders(folder: Path) -> None:

@@ -124,7 +124,7 @@ def hold() -> None:
     """Take back the CA's word until `release`: by this clock it could seem current for ever."""
     with contextlib.suppress(FileNotFoundError):
         os.rename(paths.FRESH, HELD)
-        atomic.sync_folder(paths.POLICY)
+        atomic.sync(paths.POLICY)
         service.log("the clock was set back: nobody gets in until it is right or the CA is heard")
 
 
@@ -134,7 +134,7 @@ def release() -> None:
         atomic.remove(HELD)
     elif os.path.exists(HELD):
         os.rename(HELD, paths.FRESH)
-        atomic.sync_folder(paths.POLICY)
+        atomic.sync(paths.POLICY)
         service.log("the clock is right: logins are decided again")
 
 
@@ -220,7 +220,7 @@ def make_homes(live: dict[str, int]) -> None:
     """Make the homes of these services; one whose place is taken is left out, and named."""
     for name, uid in live.items():
         _make_home(name, uid)
-    atomic.sync_folder(paths.HOMES)
+    atomic.sync(paths.HOMES)
 
 
 def _make_home(name: str, uid: int) -> None:
