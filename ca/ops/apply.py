@@ -27,8 +27,9 @@ MOST_SHOWN = 10  # of what is left alone
 def apply(file: Path, data: Path, *, dry_run: bool) -> None:
     """Make the directory what FILE says.
 
-    Organizations, people, projects, services, requirements. All of it happens at once, or nothing does. What an earlier file spoke of and FILE does not is
-    removed: look at it with --dry-run first. What no file spoke of is left alone.
+    Organizations, people, projects, services, requirements. All of it happens at once, or nothing
+    does. What an earlier file spoke of and FILE does not is removed: look at it with --dry-run
+    first. What no file spoke of is left alone.
 
     Example: amrgate-ca apply acme.toml --dry-run
     """

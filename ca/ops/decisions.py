@@ -34,7 +34,8 @@ def decisions(  # noqa: PLR0913 -- its options
 ) -> None:
     """Print what hosts decided last, or the host HOST alone.
 
-    The newest comes last. A decision is no login yet: sshd asks before somebody proves that a key is theirs.
+    The newest comes last. A decision is no login yet: sshd asks before somebody proves that a key
+    is theirs.
 
     Example: amrgate-ca host decisions ssh.acme.example --user alice
     """

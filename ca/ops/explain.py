@@ -89,8 +89,8 @@ def explain_command(  # noqa: PLR0913 -- its arguments and options
 ) -> None:
     """Say what HOST would answer to USER for SERVICE.
 
-    And why. USER is a name or id. Once for each of USER's live sessions, by what the directory says now; a host that has not heard
-    of it yet may still answer by what was.
+    And why. USER is a name or id. Once for each of USER's live sessions, by what the directory says
+    now; a host that has not heard of it yet may still answer by what was.
 
     Exit status: 0 if one of them is let in, 3 if a login that shows more would be, 4 if none would.
 

@@ -20,7 +20,8 @@ from ca.ops.options import data_option
 def report_only_command(name: str, state: str, data: Path, *, dry_run: bool) -> None:
     """Let the host NAME only report who lacks something.
 
-    It lets in whoever lacks what is required of a login, and logs it. Roles and networks hold as ever.
+    It lets in whoever lacks what is required of a login, and logs it. Roles and networks hold as
+    ever.
 
     Owners and admins of the organizations that it serves are told by e-mail. A file that is applied
     later may say otherwise: `report_only` in its section of the host.

@@ -31,7 +31,8 @@ def key() -> None:
 def rotate_token(data: Path, passphrase_file: Path | None) -> None:
     """Make a new key that signs access tokens.
 
-    The old one's tokens are good until they end. Then copy the folder "keys" to the other nodes, and restart all of them within the hour.
+    The old one's tokens are good until they end. Then copy the folder "keys" to the other nodes,
+    and restart all of them within the hour.
 
     Example: amrgate-ca key rotate-token --passphrase-file /root/passphrase
     """
@@ -50,8 +51,9 @@ def rotate_token(data: Path, passphrase_file: Path | None) -> None:
 def rotate_bundle(data: Path, passphrase_file: Path | None) -> None:
     """Make a new key that signs what hosts obey.
 
-    The present one tells hosts so. Only while nobody else has the present one: if it was stolen or lost, see draft-recovery. Then
-    copy the folder "keys" to the other nodes, and restart all of them.
+    The present one tells hosts so. Only while nobody else has the present one: if it was stolen or
+    lost, see draft-recovery. Then copy the folder "keys" to the other nodes, and restart all of
+    them.
 
     Example: amrgate-ca key rotate-bundle --passphrase-file /root/passphrase
     """
@@ -70,8 +72,9 @@ def rotate_bundle(data: Path, passphrase_file: Path | None) -> None:
 def draft_recovery(data: Path, passphrase_file: Path | None) -> None:
     """Draft a new key for what hosts obey.
 
-    And print the statement for the recovery key to sign. For when the present key was stolen or lost. Nothing changes before `amrgate-ca key recover`.
-    Offline, where the recovery key is: ssh-keygen -Y sign -f recovery.key -n amrgate-keys FILE
+    And print the statement for the recovery key to sign. For when the present key was stolen or
+    lost. Nothing changes before `amrgate-ca key recover`. Offline, where the recovery key is:
+    ssh-keygen -Y sign -f recovery.key -n amrgate-keys FILE
 
     Example: amrgate-ca key draft-recovery > statement
     """
@@ -86,8 +89,9 @@ def draft_recovery(data: Path, passphrase_file: Path | None) -> None:
 def recover(file: Path, data: Path) -> None:
     """Let the key of draft-recovery take over.
 
-    As FILE says, which the recovery key signed. Its signature is in FILE.sig, as ssh-keygen writes it. Then copy the folder "keys" to the other
-    nodes, and restart all of them: hosts follow, and take nothing by the key before any more.
+    As FILE says, which the recovery key signed. Its signature is in FILE.sig, as ssh-keygen writes
+    it. Then copy the folder "keys" to the other nodes, and restart all of them: hosts follow, and
+    take nothing by the key before any more.
 
     Example: amrgate-ca key recover statement
     """

@@ -124,7 +124,8 @@ def enable(name: str, data: Path) -> None:
 def forget_factors(name: str, data: Path) -> None:
     """Forget the second factors of NAME, who has lost them.
 
-    The authenticator application, the keys and the recovery codes. Be sure that it is NAME who asks: from now on the password alone is the login.
+    The authenticator application, the keys and the recovery codes. Be sure that it is NAME who
+    asks: from now on the password alone is the login.
 
     Example: amrgate-ca user forget-factors alice
     """
@@ -139,7 +140,8 @@ def forget_factors(name: str, data: Path) -> None:
 def unlock(name: str, data: Path) -> None:
     """Forget the failed attempts of NAME.
 
-    Who may log in again without a wait. Be sure that it was NAME who failed: otherwise somebody may go on guessing.
+    Who may log in again without a wait. Be sure that it was NAME who failed: otherwise somebody may
+    go on guessing.
 
     Example: amrgate-ca user unlock alice
     """

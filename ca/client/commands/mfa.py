@@ -122,7 +122,8 @@ def keys(*, as_json: bool) -> None:
 def remove(factor: str, *, yes: bool) -> None:
     """Remove a second factor.
 
-    FACTOR is `app`, or the id of a key (`amrgate mfa keys`). All your other sessions end. The last one stays where an organization requires MFA.
+    FACTOR is `app`, or the id of a key (`amrgate mfa keys`). All your other sessions end. The last
+    one stays where an organization requires MFA.
 
     \b
     Example:

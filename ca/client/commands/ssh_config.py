@@ -31,7 +31,8 @@ def ssh_config() -> None:
 def install(file: Path) -> None:
     """Include our settings in your SSH configuration.
 
-    Nothing else in it changes. Run it again when you have added an alias (`Host`) of one of our hosts.
+    Nothing else in it changes. Run it again when you have added an alias (`Host`) of one of our
+    hosts.
 
     \b
     Example:
