@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from ca import settings
+from ca.keys import Seal
 from ca.ops.main import main
 from ca.settings import Settings
 from ca.store.engine import open_engine
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 EXAMPLE = Path(__file__).parent.parent / "examples" / "acme.toml"
 NAME = "ssh.acme.example"
 PASSWORD = "a password of many words"
+SEAL = Seal(bytes(32))
 
 
 @dataclass

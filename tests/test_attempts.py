@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ca.errors import CAError, TooManyAttempts
 from ca.identity import accounts, attempts, mailbox, passwords
+from ca.keys import Seal
 from ca.store import attempts as store
 from ca.store.attempts import Count
 from ca.store.engine import open_engine, reading
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     ],
 )
 def test_waits_grow_and_sixty_are_the_end(failures: int, ago: int, wait: int) -> None:
-    assert attempts.seconds_to_wait(Count(failures, 10**9 - ago), 10**9) == wait
+    assert attempts.seconds_to_wait(Count(failures, failures, 10**9 - ago), 10**9) == wait
 
 
 def count(services: Services, subject: str) -> int:
@@ -51,9 +52,11 @@ def count(services: Services, subject: str) -> int:
 DIES = """
 import os, signal, sys
 from ca.identity import accounts, passwords
+from ca.keys import Seal
 from ca.store.engine import open_engine
 passwords.is_right = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-accounts.check_password(open_engine(sys.argv[1]), "bob", "a guess", int(sys.argv[2]))
+engine, seal = open_engine(sys.argv[1]), Seal(bytes(32))
+accounts.check_password(engine, seal, "bob", "a guess", int(sys.argv[2]))
 """
 
 
@@ -79,7 +82,9 @@ def test_an_error_while_it_checks_has_counted(
 
     monkeypatch.setattr(passwords, "is_right", fail)
     with pytest.raises(MemoryError):
-        accounts.check_password(services.engine, "bob", "a guess", int(time.time()))
+        accounts.check_password(
+            services.engine, services.keys.seal, "bob", "a guess", int(time.time())
+        )
     assert count(services, bob.id) == 1
 
 
@@ -107,7 +112,7 @@ def test_guesses_of_every_kind_share_one_budget(services: Services) -> None:
         node = nodes[guess % 2]
         try:
             if guess % 50 == 0:
-                accounts.check_password(node, "BOB@acme.example", "a guess", now)
+                accounts.check_password(node, seal, "BOB@acme.example", "a guess", now)
             elif guess % 2:
                 accounts.check_code(node, seal, bob.id, "a0b1c2d3e4f5g6h7", now)
             else:
@@ -119,7 +124,7 @@ def test_guesses_of_every_kind_share_one_budget(services: Services) -> None:
     nodes[1].dispose()
     assert admitted == attempts.MAX_FAILURES
     with pytest.raises(TooManyAttempts):
-        accounts.check_password(services.engine, "bob", PASSWORD, now + attempts.MAX_WAIT)
+        accounts.check_password(services.engine, seal, "bob", PASSWORD, now + attempts.MAX_WAIT)
 
 
 @pytest.mark.attack(118)
@@ -148,18 +153,58 @@ def test_a_person_is_told_how_long_to_wait(services: Services) -> None:
     assert "Enter your code" in browser.submit(page, username="bob", password=PASSWORD).text
 
 
-@pytest.mark.parametrize(("every", "kept"), [(1, [0, 1, 1]), (10**12, [1, 1, 1])])
-def test_counts_of_unknown_names_do_not_pile_up(
-    services: Services, monkeypatch: pytest.MonkeyPatch, every: int, kept: list[int]
-) -> None:
-    monkeypatch.setattr(attempts, "FORGET_EVERY", every)
-    old, new = attempts.of_name("nobody"), attempts.of_name("no one")
-    bob = add_person(services, "bob")
+def test_what_is_counted_by_the_hour_or_day_does_not_pile_up(services: Services) -> None:
     now = int(time.time())
-    for subject in (old, bob.id):
-        attempts.admit(services.engine, subject, now - 2 * attempts.NAME_KEPT)
-    attempts.admit(services.engine, new, now)
-    assert [count(services, subject) for subject in (old, new, bob.id)] == kept
+    bob = add_person(services, "bob")
+    made_up = [attempts.of_key(b"none", now, known=False), attempts.in_window("Device 1", now)]
+    lasting = [bob.id, attempts.of_name(services.keys.seal, "nobody")]
+    for subject in (*made_up, *lasting):
+        attempts.admit(services.engine, subject, now)
+    attempts.admit(services.engine, bob.id, now + 2 * attempts.REST)
+    assert [count(services, subject) for subject in (*made_up, *lasting)] == [0, 0, 2, 1]
+
+
+def test_a_name_that_nobody_has_may_be_a_password_and_cannot_be_guessed_from_the_count() -> None:
+    here, elsewhere = (attempts.of_name(Seal(bytes([n]) * 32), PASSWORD) for n in (1, 2))
+    assert len(here) == len(elsewhere) == 64
+    assert here != elsewhere
+
+
+@pytest.mark.attack(121)
+@pytest.mark.parametrize("owner_at", [None, "known", "a new one"])
+@pytest.mark.parametrize("rest", [600, 2 * attempts.REST, 100 * attempts.REST])
+def test_who_asks_again_later_does_not_learn_whose_name_it_is(
+    services: Services, owner_at: str | None, rest: int
+) -> None:
+    engine, seal = services.engine, services.keys.seal
+    bob, now = add_person(services, "bob"), int(time.time())
+    accounts.know_browser(engine, bob.id, "known", "", now)
+
+    def heard(name: str, times: int, now: int) -> list[int]:
+        """The seconds of each answer's Retry-After; 0 where it was looked at."""
+        said = []
+        for _ in range(times):
+            try:
+                accounts.check_password(engine, seal, name, "a guess", now)
+            except TooManyAttempts as error:
+                said.append(error.retry_after)
+            except accounts.WrongPassword:
+                said.append(0)
+        return said
+
+    said = {name: heard(name, 7, now) for name in ("bob", "nobody")}
+    for name in said:
+        said[name] += heard(name, 8, now + 3600)
+    now += 3600 + rest
+    if owner_at:
+        _user, proof = accounts.check_password(
+            engine, seal, "bob", PASSWORD, now - 60, browser=owner_at
+        )
+        accounts.settle(engine, bob.id, proof, complete=True, browser=owner_at)
+    for name in said:
+        said[name] += heard(name, 8, now)
+    assert said["bob"] == said["nobody"]
+    assert said["bob"][-8:] == ([0] + [4] * 7 if rest == 600 else [0] * 5 + [1] * 3)
 
 
 @pytest.mark.attack(120)
@@ -195,13 +240,13 @@ def test_known_browsers_have_a_budget_of_their_own_and_a_hundred_is_the_end(
     for browser in mine:
         browser.log_in(browser.get("/login"), bob)
     cookies = [browser.http.cookies["amrgate-browser"] for browser in mine]
-    now = int(time.time())
+    seal, now = services.keys.seal, int(time.time())
     admitted = 0
     for guess in range(220):
         now += attempts.MAX_WAIT
         cookie = ["", *cookies, "stolen from nobody"][guess % 4]
         try:
-            accounts.check_password(services.engine, "bob", "a guess", now, browser=cookie)
+            accounts.check_password(services.engine, seal, "bob", "a guess", now, browser=cookie)
         except TooManyAttempts:
             continue
         except CAError:
@@ -233,7 +278,7 @@ def test_where_attempts_cannot_be_counted_nobody_logs_in(services: Services) -> 
     with services.engine.begin() as connection:
         connection.execute(text("DROP TABLE attempts"))
     for check in (
-        partial(accounts.check_password, services.engine, "bob", PASSWORD),
+        partial(accounts.check_password, services.engine, services.keys.seal, "bob", PASSWORD),
         partial(accounts.check_code, services.engine, services.keys.seal, bob.id, bob.code()),
     ):
         with pytest.raises(DBAPIError):

@@ -142,7 +142,9 @@ def test_a_session_that_was_ended_changes_no_password(services: Services) -> Non
         change.result(timeout=30)
 
     assert is_in(mine)
-    assert accounts.check_password(services.engine, "bob", PASSWORD, int(time.time()))
+    assert accounts.check_password(
+        services.engine, services.keys.seal, "bob", PASSWORD, int(time.time())
+    )
 
 
 @pytest.mark.attack(202)

@@ -14,7 +14,7 @@ from ca.identity import accounts, attempts
 from ca.store import tables
 from ca.store.engine import reading, writing
 from tests.directory import records, version
-from tests.operating import EXAMPLE, PASSWORD, Ca, now
+from tests.operating import EXAMPLE, PASSWORD, SEAL, Ca, now
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,11 +25,11 @@ def test_a_first_password_comes_from_a_file(ca: Ca, tmp_path: Path, ending: str)
     ca.check("apply", EXAMPLE)
     (tmp_path / "password").write_bytes(f"{PASSWORD}{ending}".encode())
     with pytest.raises(accounts.WrongPassword):
-        accounts.check_password(ca.engine, "alice", PASSWORD, now())
+        accounts.check_password(ca.engine, SEAL, "alice", PASSWORD, now())
 
     ca.check("user", "password", "alice", "--from-file", tmp_path / "password")
 
-    user, _proof = accounts.check_password(ca.engine, "alice", PASSWORD, now())
+    user, _proof = accounts.check_password(ca.engine, SEAL, "alice", PASSWORD, now())
     assert user.username == "alice"
 
 
@@ -39,7 +39,7 @@ def test_or_it_is_asked_for(ca: Ca) -> None:
     output = ca.run("user", "password", "alice", typed=f"{PASSWORD}\n{PASSWORD}\n").output
 
     assert PASSWORD not in output
-    assert accounts.check_password(ca.engine, "alice", PASSWORD, now())
+    assert accounts.check_password(ca.engine, SEAL, "alice", PASSWORD, now())
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,12 @@ def test_who_failed_too_often_is_unlocked(ca: Ca, tmp_path: Path) -> None:
     with writing(ca.engine) as connection:
         connection.execute(insert(tables.attempts).values(row))
     with pytest.raises(TooManyAttempts, match="unlock the account"):
-        accounts.check_password(ca.engine, "alice", PASSWORD, now())
+        accounts.check_password(ca.engine, SEAL, "alice", PASSWORD, now())
 
     said = ca.check("user", "unlock", "alice")
 
     assert said == "alice may log in again: 60 failed attempts are forgotten.\n"
-    assert accounts.check_password(ca.engine, "alice", PASSWORD, now())
+    assert accounts.check_password(ca.engine, SEAL, "alice", PASSWORD, now())
     event, actor, subject = records(ca.engine)[-1]
     assert (event, subject) == ("attempts:forget", alice)
     assert actor.startswith("operator ")

@@ -93,7 +93,9 @@ def test_an_old_hash_is_renewed_at_a_login(services: Services) -> None:
     with writing(services.engine) as connection:
         people.put_password(connection, alice.id, weak, 0)
 
-    accounts.check_password(services.engine, "alice", PASSWORD, int(time.time()))
+    accounts.check_password(
+        services.engine, services.keys.seal, "alice", PASSWORD, int(time.time())
+    )
 
     with reading(services.engine) as connection:
         stored = people.password_hash(connection, alice.id)

@@ -38,7 +38,9 @@ NOW = int(time.time())
 
 
 def by_password(services: Services, person: Person) -> Way:
-    return lambda: accounts.check_password(services.engine, person.username, PASSWORD, NOW)
+    return lambda: accounts.check_password(
+        services.engine, services.keys.seal, person.username, PASSWORD, NOW
+    )
 
 
 def by_asking_for_a_new_password(services: Services, person: Person) -> Way:

@@ -231,16 +231,16 @@ def test_who_guesses_a_password_does_not_lock_out_the_key(desk: Desk) -> None:
     for guess in range(attempts.MAX_FAILURES):
         attempts.admit(engine, alice.id, now - (attempts.MAX_FAILURES - guess) * 3600)
     with pytest.raises(TooManyAttempts):
-        accounts.check_password(engine, "alice", PASSWORD, now)
+        accounts.check_password(engine, desk.services.keys.seal, "alice", PASSWORD, now)
 
     use = desk.use(key)
 
     assert use.user.id == alice.id
     accounts.settle(engine, alice.id, replace(use.proof, verified=False), complete=False)
     with pytest.raises(TooManyAttempts):
-        accounts.check_password(engine, "alice", PASSWORD, now)
+        accounts.check_password(engine, desk.services.keys.seal, "alice", PASSWORD, now)
     accounts.settle(engine, alice.id, use.proof, complete=True)
-    accounts.check_password(engine, "alice", PASSWORD, now)
+    accounts.check_password(engine, desk.services.keys.seal, "alice", PASSWORD, now)
 
 
 @pytest.mark.attack(117)

@@ -48,8 +48,9 @@ def change(services: Given, request: Request, form: Form) -> Response:
         if _has_password(services, user):
             browser = browser_of(services.settings, request)
             present = form.get("present", "")
+            seal = services.keys.seal
             _user, proof = accounts.check_password(
-                services.engine, user.username, present, now, browser=browser
+                services.engine, seal, user.username, present, now, browser=browser
             )
             accounts.settle(services.engine, user.id, proof, complete=False, browser=browser)
         mailbox.change_password(services.engine, acting(session), password, now)

@@ -71,9 +71,9 @@ def take_password(services: Given, request: Request, form: Form) -> Response:
     purpose = flow.unseal(services.keys.seal, form.get("for", ""), now)
     name = form.get("username", "")
     try:
-        browser = browser_of(services.settings, request)
+        browser, seal = browser_of(services.settings, request), services.keys.seal
         user, proof = accounts.check_password(
-            services.engine, name, form.get("password", ""), now, browser=browser
+            services.engine, seal, name, form.get("password", ""), now, browser=browser
         )
     except (WrongPassword, TooManyAttempts) as error:
         response = login_page(services, request, purpose, typed=name, error=error)

@@ -44,8 +44,8 @@ def totp_purpose(user_id: str) -> str:
     return f"totp {user_id}"
 
 
-def check_password(
-    engine: Engine, name: str, password: str, now: int, *, browser: str = ""
+def check_password(  # noqa: PLR0913 whose password, and where it was typed
+    engine: Engine, seal: Seal, name: str, password: str, now: int, *, browser: str = ""
 ) -> tuple[User, Proof]:
     """The user who has this name or e-mail address, and the proof that it is they.
 
@@ -60,7 +60,7 @@ def check_password(
         user = people.find_user_by_name(connection, name)
         stored = people.find_password(connection, user.id if user else "")
         subject = _subject(connection, user.id if user else "", browser, now)
-    last = attempts.admit(engine, subject or attempts.of_name(name), now)
+    last = attempts.admit(engine, subject or attempts.of_name(seal, name), now)
     good = user is not None and user.logs_in
     right = passwords.is_right(password, stored.argon2 if stored and good else None)
     if user is None or stored is None or not right:
@@ -108,12 +108,12 @@ def settle(
     A key's attempts are counted by themselves (`ca.identity.webauthn`): there is none of the
     account's to take back.
     """
-    if complete:
-        attempts.forget(engine, user_id, attempts.of_known(user_id))
-    elif proof.amr not in KEYS:
+    if proof.amr not in KEYS:
         with reading(engine) as connection:
             subject = _subject(connection, user_id, browser, proof.at)
         attempts.take_back(engine, subject)
+    if complete:
+        attempts.begin_anew(engine, user_id)
 
 
 def know_browser(engine: Engine, user_id: str, browser: str, replaced: str, now: int) -> None:

@@ -5,13 +5,13 @@ nothing that happens later, be it an exception or a killed process, brings a gue
 """
 
 import hashlib
-import secrets
 from ipaddress import ip_address, ip_network
 
 from sqlalchemy import Engine
 
 from ca import audit
 from ca.errors import TooManyAttempts
+from ca.keys import Seal
 from ca.store import attempts as store
 from ca.store.engine import writing
 
@@ -19,6 +19,10 @@ FREE = 5
 """Attempts in a row without a wait: people mistype."""
 
 MAX_WAIT = 3600  # seconds
+
+REST = 86400
+"""Seconds without an attempt after which the waits begin anew. Nothing else shortens them: were it
+the owner's login, which nobody's name has, whoever asks again later would learn whose name it is."""
 
 MAX_FAILURES = 60
 """In a row, from anywhere. Then nothing is tried until the owner comes in another way."""
@@ -31,14 +35,8 @@ section 3.2.2, allows 100 in all."""
 WINDOW = 3600
 """Seconds in which is counted what has no account: codes and tokens that are made up."""
 
+WINDOW_HASH = 46  # characters of a window's subject that tell what is counted: 184 bits
 RETRIES = 20  # of counting, where others count at the same time
-NAME_KEPT = 86400  # seconds that the count of a name that nobody has is kept
-FORGET_EVERY = 1000
-"""Of attempts with names that nobody has, one in so many looks for what is too old. The more there are
-the longer that takes, and on SQLite nobody else writes meanwhile: whoever makes up names, or keys,
-for which nothing is hashed, must not make each attempt slower than the last."""
-
-NAME_LENGTH = 64  # characters of SHA-256 in hex; a user's id has 36
 
 
 def admit(engine: Engine, subject: str, now: int) -> bool:
@@ -54,10 +52,10 @@ def admit(engine: Engine, subject: str, now: int) -> bool:
             wait = seconds_to_wait(seen, now, most)
             if wait:
                 raise TooManyAttempts(_message(seen, wait, most), wait)
-            if len(subject) == NAME_LENGTH and secrets.randbelow(FORGET_EVERY) == 0:
-                store.forget_before(connection, now - NAME_KEPT, NAME_LENGTH)
-            if store.count_one(connection, subject, seen, now):
-                return seen.failures + 1 == most
+            store.forget_between(connection, _ending(0), _ending(now))
+            counted = store.Count(seen.failures + 1, _since_rest(seen, now) + 1, now)
+            if store.replace(connection, subject, seen, counted):
+                return counted.failures == most
     raise TooManyAttempts(_message(seen, 1, most), 1)
 
 
@@ -70,8 +68,15 @@ def take_back(engine: Engine, subject: str) -> None:
         store.take_back(connection, subject)
 
 
+def begin_anew(engine: Engine, user_id: str) -> None:
+    """The owner came in: from now on attempts in a row are others."""
+    with writing(engine) as connection:
+        store.end_row(connection, user_id)  # the waits go on: see REST
+        store.forget(connection, of_known(user_id))
+
+
 def forget(engine: Engine, *subjects: str) -> None:
-    """A login is complete: begin to count anew."""
+    """Count anew, and wait no longer."""
     with writing(engine) as connection:
         for subject in subjects:
             store.forget(connection, subject)
@@ -81,17 +86,21 @@ def unlock(engine: Engine, user_id: str, actor: str) -> int:
     """Begin to count anew, because an operator says so; return how many attempts are forgotten."""
     both = (user_id, of_known(user_id))
     with writing(engine) as connection:
-        failures = sum(store.find_count(connection, one).failures for one in both)
-        if failures:
+        counts = [store.find_count(connection, one) for one in both]
+        forgotten = sum(max(count.failures, count.since_rest) for count in counts)
+        if forgotten:
             for one in both:
                 store.forget(connection, one)
-            audit.append(connection, "attempts:forget", actor, user_id, {"failures": failures})
-    return failures
+            audit.append(connection, "attempts:forget", actor, user_id, {"failures": forgotten})
+    return forgotten
 
 
-def of_name(name: str) -> str:
-    """The subject for a name that nobody has, which must look as if somebody had it."""
-    return hashlib.sha256(name.strip().casefold().encode()).hexdigest()
+def of_name(seal: Seal, name: str) -> str:
+    """The subject for a name that nobody has, which must look as if somebody had it.
+
+    Under a key, for it is kept: now and then somebody types a password there.
+    """
+    return seal.derive(f"name {name.strip().casefold()}").hex()
 
 
 def of_known(user_id: str) -> str:
@@ -99,23 +108,27 @@ def of_known(user_id: str) -> str:
     return f"known {user_id}"
 
 
-def of_key(credential_id: bytes, *, known: bool) -> str:
+def of_key(credential_id: bytes, now: int, *, known: bool) -> str:
     """The subject for a passkey or security key, in a browser that its owner knows or in others.
 
-    A key chooses its id, so the words before it keep it from being the hash of anything else: no
-    name begins with a capital letter here, and nothing that is counted by the hour with these.
+    By the day: nobody guesses a signature, and whoever makes up keys must not fill the table.
     """
-    where = b"Key in a known browser " if known else b"Key "
-    return hashlib.sha256(where + credential_id).hexdigest()
+    where = "Key in a known browser" if known else "Key"
+    return in_window(f"{where} {credential_id.hex()}", now, REST)
 
 
-def in_window(what: str, now: int) -> str:
+def in_window(what: str, now: int, seconds: int = WINDOW) -> str:
     """The subject for what is counted by the hour, such as "Device" and an address.
 
-    A success must not end such a count: one can always have one of one's own. No name that
-    somebody types at a login has this hash: those are folded to lower case, and `what` is not.
+    A success must not end such a count: one can always have one of one's own.
     """
-    return hashlib.sha256(f"{what} {now // WINDOW}".encode()).hexdigest()
+    end = now - now % seconds + seconds
+    return f"{_ending(end)}{hashlib.sha256(what.encode()).hexdigest()[:WINDOW_HASH]}"
+
+
+def _ending(moment: int) -> str:
+    """How the subject of a window begins: in the order in which windows end, to be forgotten so."""
+    return f"until {moment:011} "
 
 
 def network_of(address: str) -> str:
@@ -136,10 +149,15 @@ def seconds_to_wait(count: store.Count, now: int, most: int = MAX_FAILURES) -> i
     """How long from `now` until the next attempt is admitted, if `most` are. Pure."""
     if count.failures >= most:
         return MAX_WAIT
-    if count.failures < FREE:
+    since_rest = _since_rest(count, now)
+    if since_rest < FREE:
         return 0
-    wait = min(1 << (count.failures - FREE), MAX_WAIT)
+    wait = min(1 << (since_rest - FREE), MAX_WAIT)
     return max(0, count.last_at + wait - now)
+
+
+def _since_rest(count: store.Count, now: int) -> int:
+    return count.since_rest if now - count.last_at < REST else 0
 
 
 def _message(count: store.Count, wait: int, most: int) -> str:

@@ -74,7 +74,7 @@ def reset(engine: Engine, token: str, password: str, now: int) -> User:
     # Nobody has guessed at the new password yet. A second factor is the old one, and who reads the
     # mailbox must not get to guess at it anew with each link.
     if not guarded:
-        attempts.forget(engine, user.id, attempts.of_known(user.id))
+        attempts.begin_anew(engine, user.id)
     return user
 
 

@@ -157,7 +157,7 @@ def check(  # noqa: PLR0913 what was asked, and what was answered
         held = store.find_held(connection, credential_id)
         owner = held.user.id if held else ""
         known = known_browsers.is_known(connection, owner, hash_of(browser), now)
-    subject = attempts.of_key(credential_id, known=known)
+    subject = attempts.of_key(credential_id, now, known=known)
     attempts.admit(engine, subject, now)
     try:
         held, seen = _seen(site, asked, held, challenge, answer.credential)
@@ -165,7 +165,8 @@ def check(  # noqa: PLR0913 what was asked, and what was answered
     except NotSound as error:
         record_failure(engine, held.user.id if held else "", "webauthn")
         raise WrongKey from error
-    attempts.forget(engine, *(attempts.of_key(credential_id, known=one) for one in (True, False)))
+    both = (attempts.of_key(credential_id, now, known=one) for one in (True, False))
+    attempts.forget(engine, *both)
     return use
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Column, ColumnElement, Connection, case, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ca.store.tables import attempts
@@ -10,22 +10,25 @@ from ca.store.tables import attempts
 
 @dataclass(frozen=True)
 class Count:
-    """Attempts in a row that no login followed, and when the last one was."""
+    """Attempts in a row that no login followed, how many without a rest, and when the last was."""
 
     failures: int
+    since_rest: int
     last_at: int
 
 
 def find_count(connection: Connection, subject: str) -> Count:
     """The count of `subject`: a user's id or the hash of a name."""
     row = connection.execute(
-        select(attempts.c.failures, attempts.c.last_at).where(attempts.c.subject == subject)
+        select(attempts.c.failures, attempts.c.since_rest, attempts.c.last_at).where(
+            attempts.c.subject == subject
+        )
     ).one_or_none()
-    return Count(0, 0) if row is None else Count(row.failures, row.last_at)
+    return Count(0, 0, 0) if row is None else Count(*row)
 
 
-def count_one(connection: Connection, subject: str, seen: Count, now: int) -> bool:
-    """Count one attempt; False, and nothing counted, if the count is no longer as `seen`."""
+def replace(connection: Connection, subject: str, seen: Count, count: Count) -> bool:
+    """Put `count` where it was as `seen`; False, and nothing changed, if it no longer is."""
     if seen.last_at == 0:
         _add_if_absent(connection, subject)
     result = connection.execute(
@@ -33,9 +36,10 @@ def count_one(connection: Connection, subject: str, seen: Count, now: int) -> bo
         .where(
             attempts.c.subject == subject,
             attempts.c.failures == seen.failures,
+            attempts.c.since_rest == seen.since_rest,
             attempts.c.last_at == seen.last_at,
         )
-        .values(failures=seen.failures + 1, last_at=now)
+        .values(failures=count.failures, since_rest=count.since_rest, last_at=count.last_at)
     )
     return result.rowcount == 1
 
@@ -55,9 +59,17 @@ def take_back(connection: Connection, subject: str) -> None:
     """Undo the count of one attempt, which was right."""
     connection.execute(
         update(attempts)
-        .where(attempts.c.subject == subject, attempts.c.failures > 0)
-        .values(failures=attempts.c.failures - 1)
+        .where(attempts.c.subject == subject)
+        .values(
+            failures=_one_less(attempts.c.failures),
+            since_rest=_one_less(attempts.c.since_rest),
+        )
     )
+
+
+def end_row(connection: Connection, subject: str) -> None:
+    """The last attempt was right, and no failure before it counts as one in a row any more."""
+    connection.execute(update(attempts).where(attempts.c.subject == subject).values(failures=0))
 
 
 def forget(connection: Connection, subject: str) -> None:
@@ -65,19 +77,21 @@ def forget(connection: Connection, subject: str) -> None:
     connection.execute(delete(attempts).where(attempts.c.subject == subject))
 
 
-def forget_before(connection: Connection, moment: int, length: int) -> None:
-    """Forget the counts of subjects of `length` characters whose last attempt is older."""
+def forget_between(connection: Connection, first: str, end: str) -> None:
+    """Forget the counts of all subjects from `first` up to `end`, in their order."""
     connection.execute(
-        delete(attempts).where(
-            func.length(attempts.c.subject) == length, attempts.c.last_at < moment
-        )
+        delete(attempts).where(attempts.c.subject >= first, attempts.c.subject < end)
     )
+
+
+def _one_less(column: Column[int]) -> ColumnElement[int]:
+    return case((column > 0, column - 1), else_=0)
 
 
 def _add_if_absent(connection: Connection, subject: str) -> None:
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     connection.execute(
         dialect.insert(attempts)
-        .values(subject=subject, failures=0, last_at=0)
+        .values(subject=subject, failures=0, since_rest=0, last_at=0)
         .on_conflict_do_nothing()
     )

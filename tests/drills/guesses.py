@@ -126,7 +126,7 @@ def _type_the_password(nodes: Nodes, person: Person, browser: str, now: int) -> 
 def _guess(nodes: Nodes, person: Person, browser: str, number: int, now: int) -> None:
     engine, seal = nodes.services.engine, nodes.services.keys.seal
     if number % 10 == 1:
-        accounts.check_password(engine, person.username, "a guess", now, browser=browser)
+        accounts.check_password(engine, seal, person.username, "a guess", now, browser=browser)
     else:
         code = secrets.token_hex(8) if number % 2 else f"{number:05}"
         accounts.check_code(engine, seal, person.id, code, now, browser=browser)

@@ -100,14 +100,16 @@ webauthn_challenges = Table(
     Column("expires_at", BigInteger, nullable=False),
 )
 
-# Attempts in a row that no whole login followed, over all factors, sessions and addresses.
-# `subject` is a user's id, or the SHA-256 of a name that nobody has: both must look alike.
+# Attempts in a row that no whole login followed, over all factors, sessions and addresses, and how
+# many were made since nobody tried for a day. `subject` is a user's id, or stands for a name that
+# nobody has: both must look alike.
 attempts = Table(
     "attempts",
     metadata,
     Column("subject", HASH, primary_key=True),
     Column("failures", Integer, nullable=False),
     Column("last_at", BigInteger, nullable=False),
+    Column("since_rest", Integer, server_default="0", nullable=False),
 )
 
 # Who somebody is at a provider of single sign-on: a provider's `sub` is never given twice by one
