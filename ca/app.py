@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from ca.api.delivery import Delivery
 from ca.api.rules import rules_of
 from ca.api.ssh import issue
+from ca.console.edge import answer_unknown
 from ca.hosts.notes import Notes
 from ca.hosts.standing import Standings
 from ca.http import EXPECTED, BoundedBody, SafeHeaders, Shortcut, answer_error
@@ -86,6 +87,7 @@ def bare_app() -> FastAPI:
     )
     for kind in (*EXPECTED, Exception):
         app.add_exception_handler(kind, answer_error)
+    app.add_exception_handler(404, answer_unknown)  # what routes raise is a CAError
     return app
 
 

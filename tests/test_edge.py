@@ -166,3 +166,36 @@ def test_who_sits_before_a_page_is_told_of_a_fault_on_one(tmp_path: Path) -> Non
     assert "<h1>" in page.text
     assert "Try again in a moment" in page.text
     check_headers(page)
+
+
+BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/security/nowhere", "/login/"])
+def test_who_opens_an_unknown_page_gets_one_with_a_way_on(services: Services, path: str) -> None:
+    http = TestClient(create_app(services), base_url=ISSUER)
+    page = http.get(path, headers=BROWSER)
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is no such page." in page.text
+    assert 'href="/security"' in page.text
+    check_headers(page)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        pytest.param("GET", "/nowhere", {"accept": "*/*"}, id="curl"),
+        pytest.param("GET", "/nowhere", {"accept": "application/json"}, id="a program"),
+        pytest.param("POST", "/nowhere", BROWSER, id="not opened"),
+        pytest.param("GET", "/organizations/nowhere", BROWSER, id="a path of the API"),
+    ],
+)
+def test_who_asks_the_api_gets_a_problem(
+    services: Services, method: str, path: str, headers: dict[str, str]
+) -> None:
+    add_person(services, "alice")
+    http = log_in(services, "alice", "pwd").http
+    answer = http.request(method, path, headers=headers)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["error"] == "not_found"

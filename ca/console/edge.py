@@ -58,6 +58,15 @@ class PageRoute(APIRoute):
         return handler
 
 
+async def answer_unknown(request: Request, error: Exception) -> Response:
+    """The answer where nobody has the path: a page, to who opened it in a browser."""
+    accepted = request.headers.get("accept", "")
+    if request.method not in READS or "text/html" not in accepted.lower():
+        return await answer_error(request, error)
+    message = "There is no such page. Check its address, or go on from your account."
+    return show("error.html", status=404, user=None, message=message)
+
+
 async def _failed(request: Request, error: Exception) -> Response:
     """What all routes answer and log, as a page: a person sits before it."""
     told = await answer_error(request, error)
