@@ -3,6 +3,7 @@
     CAError
     ├── InvalidRequest              the caller can fix it
     ├── NotAuthenticated            the caller has not proved who they are
+    │   └── NothingShown            nor tried to
     ├── InsufficientAuthentication  they have, but not well or not recently enough
     ├── Denied                      policy says no
     ├── NotFound                    it does not exist, or the caller may not know that it does
@@ -41,6 +42,12 @@ class NotAuthenticated(CAError):
     """No token, cookie or password that we take, or one that is no longer good."""
 
     code = "invalid_token"
+
+
+class NothingShown(NotAuthenticated):
+    """No token at all, where one is needed. What was not sent is not wrong (RFC 6750, section 3.1)."""
+
+    code = "unauthorized"
 
 
 class InsufficientAuthentication(CAError):

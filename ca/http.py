@@ -95,6 +95,8 @@ def _answer_own(request: Request, error: errors.CAError) -> Response:
                 extra["max_age"] = error.max_age
         case InvalidClient():  # RFC 6749, section 5.2: the scheme that the client may have used
             headers["www-authenticate"] = 'Basic realm="amrgate"'
+        case errors.NothingShown():  # RFC 6750, section 3.1: no error code in the challenge
+            headers["www-authenticate"] = 'Bearer realm="amrgate"'
         case errors.NotAuthenticated():
             headers["www-authenticate"] = f'Bearer error="{error.code}"'
         case errors.TooManyAttempts():

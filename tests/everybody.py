@@ -311,6 +311,7 @@ def kind_of(response: Any) -> str:
     """Which of the answers of the table this is."""
     error = response.json().get("error") if response.status_code >= 400 else ""
     known = {
+        (401, "unauthorized"): INVALID,
         (401, "invalid_token"): INVALID,
         (401, "insufficient_user_authentication"): STEP_UP,
         (403, "access_denied"): DENIED,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.web"]
 
 REQUIREMENT = '\n[organizations.acme.requirement]\namr = ["mfa", "sso:acme"]\nmax_age = 3600\n'
+NOTHING, WRONG = 'Bearer realm="amrgate"', 'Bearer error="invalid_token"'
 ROUTES = ["/organizations/acme", "/organizations/acme/mfa-enforcement"]
 
 
@@ -39,25 +40,26 @@ def answer(response: Any) -> tuple[int, dict[str, str], Any]:
 
 @pytest.mark.parametrize("route", [*ROUTES, "/users/me", "/me"])
 @pytest.mark.parametrize(
-    "headers",
+    ("headers", "told", "code"),
     [
-        pytest.param({}, id="no token"),
-        pytest.param({"authorization": "Bearer "}, id="an empty one"),
-        pytest.param({"authorization": "Bearer a.b.c"}, id="no JWT"),
-        pytest.param({"authorization": "Basic YTpi"}, id="another scheme"),
-        pytest.param({"cookie": "amrgate=x"}, id="a cookie alone"),
+        pytest.param({}, NOTHING, "unauthorized", id="no token"),
+        pytest.param({"authorization": "Basic YTpi"}, NOTHING, "unauthorized", id="another scheme"),
+        pytest.param({"cookie": "amrgate=x"}, NOTHING, "unauthorized", id="a cookie alone"),
+        pytest.param({"authorization": "Bearer "}, WRONG, "invalid_token", id="an empty one"),
+        pytest.param({"authorization": "Bearer a.b.c"}, WRONG, "invalid_token", id="no JWT"),
     ],
 )
 def test_without_a_token_nothing_is_told(
-    acme: Services, route: str, headers: dict[str, str]
+    acme: Services, route: str, headers: dict[str, str], told: str, code: str
 ) -> None:
+    """What was not sent is not wrong: then there is no error code (RFC 6750, section 3.1)."""
     http = TestClient(create_app(acme), base_url=ISSUER)
 
     response = http.get(route, headers=headers)
 
     assert response.status_code == 401
-    assert response.headers["www-authenticate"].startswith("Bearer ")
-    assert response.json()["error"] == "invalid_token"
+    assert response.headers["www-authenticate"] == told
+    assert response.json()["error"] == code
 
 
 @pytest.mark.attack(93)

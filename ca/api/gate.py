@@ -12,7 +12,7 @@ from ca.directory import projects, read
 from ca.directory.access import Caller, require
 from ca.directory.projects import ProjectView
 from ca.directory.read import OrganizationView
-from ca.errors import Denied, NotAuthenticated, NotFound
+from ca.errors import Denied, NotAuthenticated, NotFound, NothingShown
 from ca.oauth.tokens import verify_access_token
 from ca.services import Given
 from ca.store.engine import reading
@@ -30,11 +30,11 @@ def bearer_token(request: Request) -> str:
     """The token in the header, which is the only place that we take one from.
 
     Raises:
-        NotAuthenticated: there is none.
+        NothingShown: there is none.
     """
     header = request.headers.get("authorization", "")
     if header[: len(SCHEME)].lower() != SCHEME:
-        raise NotAuthenticated("Authentication is required: send an access token.")
+        raise NothingShown("Authentication is required: send an access token.")
     return header[len(SCHEME) :].strip(" ")
 
 
