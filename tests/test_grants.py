@@ -166,6 +166,21 @@ def test_a_refresh_token_is_its_clients(services: Services) -> None:
     assert client.refresh(mine).status_code == 200, "and not spent by that"
 
 
+@pytest.mark.parametrize(
+    ("form", "error"),
+    [
+        ({}, "invalid_request"),
+        ({"grant_type": ""}, "invalid_request"),  # RFC 6749, section 3.2: as if it were not there
+        ({"grant_type": "password"}, "unsupported_grant_type"),
+    ],
+)
+def test_no_grant_is_another_fault_than_an_unknown_one(
+    services: Services, form: dict[str, str], error: str
+) -> None:
+    answer = Client(services).token(client_id="amrgate", **form)
+    assert (answer.status_code, answer.json()["error"]) == (400, error)
+
+
 @pytest.mark.attack(131)
 @pytest.mark.parametrize(("idle", "times"), [(7 * 86400, 1), (6 * 86400, 5)])
 def test_a_grant_ends_when_idle_or_old(services: Services, idle: int, times: int) -> None:

@@ -23,6 +23,8 @@ from ca.services import Given, Services
 router = APIRouter(tags=["oauth"])
 pages = APIRouter(route_class=PageRoute)
 
+GRANTS = ", ".join(metadata.GRANT_TYPES)
+
 
 class UnsupportedGrant(InvalidRequest):
     """No grant that we know."""
@@ -69,8 +71,10 @@ def token(services: Given, request: Request, form: Form) -> dict[str, str | int]
             given = exchange_api_token(
                 server, client_id, form.get("api_token", ""), visitor_of(request).address, now
             )
+        case None | "":  # an empty one is none (RFC 6749, section 3.2)
+            raise InvalidRequest(f"grant_type is missing. It must be one of {GRANTS}.")
         case _:
-            raise UnsupportedGrant(f"grant_type must be of {', '.join(metadata.GRANT_TYPES)}.")
+            raise UnsupportedGrant(f"grant_type must be one of {GRANTS}.")
     return given.answer(server, now)
 
 
