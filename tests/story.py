@@ -161,7 +161,7 @@ class Story:
             (re.compile(r"(?s)type this secret into it: (\w+).*The code that .*: $"), type_code),
             (re.compile(r"log in:\s+(https://\S+)\s"), browse),
             (re.compile(r"Enter passphrase.*: $"), type_passphrase),
-            (re.compile(r"Require it now\? \[Y/n\]: $"), agree),
+            (re.compile(r"(?:Require|Apply) it now\? \[Y/n\]: $"), agree),
             (re.compile(r"User, or none: $"), name_admin),
             (re.compile(r"and log out again \(within \d+ s\): $"), log_in_from_elsewhere),
         ]

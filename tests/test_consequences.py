@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+import termios
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +23,6 @@ from tests.web import new_services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from ca.services import Services
 
@@ -252,6 +257,52 @@ def test_before_a_host_reports_no_more_it_is_told_who_is_met(
     assert on == "It would lock nobody out, and end no open connection.\n"
     assert (version(shop.engine), records(shop.engine)) == before
     assert "There is no host 'x'" in ca.error("host", "report-only", "x", "off", "--dry-run")
+
+
+def test_applying_says_it_first_and_asks_at_a_terminal(
+    shop: Services, people_in: dict[str, Api], tmp_path: Path
+) -> None:
+    del people_in
+    ca, file = Ca(shop.settings.data, shop.engine), tmp_path / "acme.toml"
+    file.write_text(ACME + REQUIRED)
+    before = version(shop.engine)
+
+    refused, shown = at_terminal(ca, file, typed="n\n")
+    assert (refused, version(shop.engine)) == (1, before)
+    assert "acme locks out, until they have what it requires: alice, carol.\n" in shown
+    assert "1 to add, 0 to change, 0 to remove.\n" in shown
+    assert shown.endswith("Apply it now? [Y/n]: Aborted!\n")
+    agreed, shown = at_terminal(ca, file, typed="y\n")
+    assert (agreed, shown.rpartition("]: ")[2].splitlines()[-1]) == (
+        0,
+        "1 added, 0 changed, 0 removed.",
+    )
+
+    file.write_text(ACME.replace("carol = { production", "# carol = { production"))
+    done = ca.run("apply", file)  # no terminal: a script
+    assert "- access abcdefg123456 carol production\n" in done.stderr
+    assert done.stdout.endswith("0 added, 0 changed, 2 removed.\n")
+    file.write_text(ACME.replace("alice = { prod", "# alice = { prod"))
+    agreed, shown = at_terminal(ca, file, "--yes")
+    assert (agreed, "Apply it now?" in shown) == (0, False)
+
+
+def at_terminal(ca: Ca, file: Path, *more: str, typed: str = "") -> tuple[int, str]:
+    """Apply a file at a terminal; the status, and what was shown but not what was typed."""
+    ours, theirs = os.openpty()
+    no_echo = termios.tcgetattr(theirs)
+    no_echo[3] &= ~termios.ECHO
+    termios.tcsetattr(theirs, termios.TCSANOW, no_echo)
+    os.write(ours, typed.encode())
+    program = Path(sys.executable).parent / "amrgate-ca"
+    words: list[str | Path] = [program, "apply", "--data", ca.data, file, *more]
+    ended = subprocess.run(
+        words, stdin=theirs, stdout=theirs, stderr=theirs, check=False, timeout=60
+    )
+    shown = re.sub(r"\x1b\[\d*m|\r", "", os.read(ours, 65536).decode())
+    for end in (ours, theirs):
+        os.close(end)
+    return ended.returncode, shown
 
 
 def test_a_dry_run_refuses_what_applying_would(shop: Services, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """`amrgate-ca apply`: make the directory equal to a file."""
 
+import contextlib
+import sys
 from pathlib import Path
 
 import click
@@ -10,7 +12,7 @@ from ca.directory.apply.diff import summary
 from ca.directory.apply.document import Document
 from ca.directory.apply.execute import apply as carry_out
 from ca.directory.apply.plan import Plan
-from ca.directory.apply.rehearse import rehearse
+from ca.directory.apply.rehearse import Rehearsal, rehearse
 from ca.directory.consequences import Lost
 from ca.errors import InvalidRequest
 from ca.ops.database import open_database, operator
@@ -23,13 +25,16 @@ MOST_SHOWN = 10  # of what is left alone
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @data_option
-def apply(file: Path, data: Path, *, dry_run: bool) -> None:
+def apply(file: Path, data: Path, *, dry_run: bool, yes: bool) -> None:
     """Make the directory what FILE says.
 
     Organizations, people, projects, services, requirements. All of it happens at once, or nothing
-    does. What an earlier file spoke of and FILE does not is removed: look at it with --dry-run
-    first. What no file spoke of is left alone.
+    does. What an earlier file spoke of and FILE does not is removed. What no file spoke of is
+    left alone.
+
+    What it takes away, and whom it locks out, is told before; at a terminal it then asks.
 
     Example: amrgate-ca apply acme.toml --dry-run
     """
@@ -39,17 +44,27 @@ def apply(file: Path, data: Path, *, dry_run: bool) -> None:
         raise InvalidRequest(f"{file} cannot be read: {error}.") from error
     document = Document(text, file.name)
     with open_database(data) as engine:
+        rehearsal = rehearse(engine, document)
         if dry_run:
-            rehearsal = rehearse(engine, document)
-            show(rehearsal.plan, ("to add", "to change", "to remove"))
-            show_lost(rehearsal.lost, rehearsal.certificates)
-            show_locked_out(rehearsal.locked_out)
-        else:
-            done = carry_out(engine, document, operator())
-            read = settings.read(data)
-            service_users.announce(engine, read, operator(), done.changes)
-            loosened.announce(engine, read, operator(), done.changes)
-            show(done, ("added", "changed", "removed"))
+            show_rehearsal(rehearsal)
+            return
+        if rehearsal.takes_away:
+            with contextlib.redirect_stdout(sys.stderr):
+                show_rehearsal(rehearsal)
+            if not yes and sys.stdin.isatty() and sys.stderr.isatty():
+                click.confirm("Apply it now?", default=True, abort=True, err=True)
+        done = carry_out(engine, document, operator())
+        read = settings.read(data)
+        service_users.announce(engine, read, operator(), done.changes)
+        loosened.announce(engine, read, operator(), done.changes)
+        show(done, ("added", "changed", "removed"))
+
+
+def show_rehearsal(what: Rehearsal) -> None:
+    """Print what there is to do, and whom it would meet."""
+    show(what.plan, ("to add", "to change", "to remove"))
+    show_lost(what.lost, what.certificates)
+    show_locked_out(what.locked_out)
 
 
 def show(what: Plan, words: tuple[str, str, str]) -> None:

@@ -35,6 +35,14 @@ class Rehearsal:
     certificates: int
     locked_out: LockedOut
 
+    @property
+    def takes_away(self) -> bool:
+        """Whether anything goes, or anybody loses a way in or what they have open."""
+        gone = self.lost
+        removed = any(change.after is None for change in self.plan.changes)
+        met = gone.unable or gone.sessions or gone.connections or self.locked_out
+        return removed or bool(met)
+
 
 def rehearse(engine: Engine, document: Document) -> Rehearsal:
     """See what `execute.apply` would do now.
