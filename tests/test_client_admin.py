@@ -99,7 +99,7 @@ def test_members_without_a_second_factor_are_reminded_once_an_hour(
 
 def test_a_service_user_gets_a_token_that_logs_in(server: CaServer, bob: Engineer) -> None:
     file = server.folder / "with-deploy.toml"
-    file.write_text(ACME + DEPLOY)
+    file.write_text(ACCESS + DEPLOY)
     server.operate("apply", str(file))
     (robot,) = json.loads(bob.run("org", "service-users", "acme", "--json").out)
     deploy = robot["id"]
@@ -120,6 +120,8 @@ def test_a_service_user_gets_a_token_that_logs_in(server: CaServer, bob: Enginee
     whoami = program.run("whoami")
     assert (whoami.status, "Deployer" in whoami.out) == (0, True), whoami.err
     assert "never" not in said(bob, "org", "service-users", "acme")
+    previewed = said(bob, "org", "mfa", "acme", "preview")
+    assert "Service users locked out, until an owner exempts them: deploy.\n" in previewed
     (server.folder / "strict.toml").write_text(f"{ACCESS}{DEPLOY}{REQUIREMENT}")
     server.operate("apply", str(server.folder / "strict.toml"))
     refused = program.run("explain", SERVICE)

@@ -208,6 +208,16 @@ def test_a_dry_run_counts_connections_from_networks_that_go(  # noqa: PLR0913, P
     assert ca.check("apply", file, "--dry-run").partition("remove.\n")[2] == told
 
 
+ROLE = '{ production = "contributor" }'
+PROGRAMS = (
+    ACME.replace("carol = { prod", f"deploy = {ROLE}\nbackup = {ROLE}\ncarol = {{ prod")
+    + """
+[organizations.acme.service_users]
+deploy = { name = "Deployer" }
+backup = { name = "Backup", exempt = true }
+idle = { name = "Idle" }
+"""
+)
 NEEDS = "would lock out, until they have what is required"
 
 
@@ -232,6 +242,23 @@ def test_a_dry_run_says_who_would_be_locked_out_of_which_host(
 
     assert f"{NAME} {NEEDS}: alice, carol.\n" in required  # bob has a factor, and no such role
     assert NEEDS not in reported
+
+
+def test_service_users_are_kept_out_unless_they_are_exempt(
+    shop: Services, people_in: dict[str, Api], tmp_path: Path
+) -> None:
+    """They can never show anything. Who has no role reaches nothing as it is."""
+    del people_in
+    ca, file = Ca(shop.settings.data, shop.engine), tmp_path / "acme.toml"
+    apply_text(shop.engine, PROGRAMS)
+
+    file.write_text(PROGRAMS + REQUIRED)
+    required = ca.check("apply", file, "--dry-run")
+    file.write_text(PROGRAMS + REPORTED)
+    reported = ca.check("apply", file, "--dry-run")
+
+    assert "acme locks out service users, unless they are exempt: deploy.\n" in required
+    assert "service users" not in reported
 
 
 def test_before_a_host_reports_no_more_it_is_told_who_is_met(

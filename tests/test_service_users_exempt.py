@@ -106,6 +106,26 @@ def test_exempt_it_reaches_its_projects_whatever_a_login_must_show(each_owned: S
     assert call(each_owned, secret, PROJECT).status_code == 404
 
 
+def test_before_mfa_is_required_those_are_named_that_it_would_keep_out(owned: Services) -> None:
+    boss = owner(owned)
+    users = {
+        name: made(boss, username=name, name=name)["id"] for name in ("deploy", "backup", "idle")
+    }
+    for name in ("deploy", "backup"):
+        give_role(owned, users[name])
+        assert call(owned, token_for(boss, users[name]), PROJECT).status_code == 200
+    exempt(boss, users["backup"])
+    enforcement = "/organizations/acme/mfa-enforcement"
+
+    found = boss.get(f"{enforcement}/preview").json()
+    assert boss.post(f"{enforcement}/enable").status_code == 204
+    after = boss.get(f"{enforcement}/preview").json()
+
+    told = {"user_id": users["deploy"], "username": "deploy", "name": "deploy"}
+    assert found["service_users"] == after["service_users"] == [told]
+    assert (found["sessions"], after["sessions"]) == (1, 0)  # its own
+
+
 def test_hosts_are_told_who_is_exempt_in_its_own_organization_alone(each_owned: Services) -> None:
     apply_text(each_owned.engine, OWNED + GLOBEX)
     user = made(admin(each_owned))

@@ -96,6 +96,10 @@ def preview_enforcement(
             }
             for one in found.locked_out
         ],
+        "service_users": [
+            {"user_id": one.user.id, "username": one.user.username, "name": one.user.name}
+            for one in found.programs
+        ],
         "sessions": found.sessions,
         "certificates": found.certificates,
         "connections": found.connections,

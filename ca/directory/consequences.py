@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ca.directory import explain, read
 from ca.directory.governed import can_meet
 from ca.identity.proofs import amr_of, auth_time_of
-from ca.store import certificates, directory, members, open_connections, served
+from ca.store import certificates, directory, members, open_connections, served, service_users
 from sshd_hook import policy
 from sshd_hook.policy import ALLOWED, VIEWER, Access, Claims, lasting
 
@@ -25,32 +25,36 @@ if TYPE_CHECKING:
     from ca.store.directory import Organization, Requirement
     from ca.store.members import LiveGrant, Member
     from ca.store.open_connections import Open
+    from ca.store.service_users import ServiceUser
 
 
 @dataclass(frozen=True)
 class Standing:
     """How it stands with some organizations.
 
-    `able` are the members, by organization's name and user id, who have what a login needs that
-    meets what is held against one; `unable` those who have not; `sessions` the handles, by
-    organization, of members' sessions that meet it; `connections` how many may stay open, by host,
-    service, session and address.
+    `able` are the members and service users, by organization's name and user id, who have what a
+    login needs that meets what is held against one; `unable` the members who have not, `programs`
+    the service users with a role that are not exempt from it: their tokens show nothing. `sessions`
+    are the handles, by organization, of sessions that meet it; `connections` how many may stay
+    open, by host, service, session and address.
     """
 
     able: set[tuple[str, str]] = field(default_factory=set)
     unable: dict[tuple[str, str], Member] = field(default_factory=dict)
+    programs: dict[tuple[str, str], ServiceUser] = field(default_factory=dict)
     sessions: dict[tuple[str, str], LiveGrant] = field(default_factory=dict)
     connections: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
 class Lost:
-    """What a change takes away: from people, and of what is live now.
+    """What a change takes away: from people and programs, and of what is live now.
 
     `connections` are those that hosts would end, by host and service.
     """
 
     unable: dict[tuple[str, str], Member]
+    programs: dict[tuple[str, str], ServiceUser]
     sessions: dict[tuple[str, str], LiveGrant]
     connections: Counter[tuple[str, str]]
 
@@ -72,7 +76,7 @@ def standing(
         if organization is not None:
             stored = directory.requirement(connection, organization.id)
             asked = (supposed or {}).get(organization.id, stored)
-            _look_at_members(connection, organization, asked.held, found, now)
+            _look_at_logins(connection, organization, asked.held, found, now)
             for one in _that_may_stay(connection, organization.id, supposed, now):
                 key = one.host, one.service, one.session.handle, one.address
                 found.connections[key] += one.connections
@@ -88,6 +92,7 @@ def lost(before: Standing, after: Standing) -> Lost:
         ended[host, service] += count
     return Lost(
         {key: one for key, one in after.unable.items() if key in before.able},
+        {key: one for key, one in after.programs.items() if key in before.able},
         {key: one for key, one in before.sessions.items() if key not in after.sessions},
         ended,
     )
@@ -110,26 +115,46 @@ def services_on(connection: Connection, organization_id: str) -> Counter[str]:
     return Counter(one.host for one in served.of_organization(connection, organization_id))
 
 
-def _look_at_members(
+def _look_at_logins(
     connection: Connection, organization: Organization, held: Requirement, found: Standing, now: int
 ) -> None:
-    name = organization.name
     everybody = members.members_of(connection, organization.id)
-    ids = [one.user.id for one in everybody]
-    linked = members.linked_slugs(connection, ids)
+    linked = members.linked_slugs(connection, [one.user.id for one in everybody])
     for one in everybody:
+        key = organization.name, one.user.id
         if can_meet(held, one, linked[one.user.id]):
-            found.able.add((name, one.user.id))
+            found.able.add(key)
         elif not one.user.disabled:
-            found.unable[name, one.user.id] = one
+            found.unable[key] = one
+    programs = service_users.of_organization(connection, organization.id)
+    for program in programs:
+        key = organization.name, program.user.id
+        if program.exempt or not held.amr:
+            found.able.add(key)
+        elif not program.user.disabled and members.grants_in(connection, organization.id, key[1]):
+            found.programs[key] = program
+    exempt = {one.user.id: False for one in everybody}
+    exempt |= {one.user.id: one.exempt for one in programs}
+    _look_at_sessions(connection, organization, held, exempt, found, now)
+
+
+def _look_at_sessions(  # noqa: PLR0913, PLR0917 -- as above, and whose
+    connection: Connection,
+    organization: Organization,
+    held: Requirement,
+    exempt: dict[str, bool],
+    found: Standing,
+    now: int,
+) -> None:
+    """Look at the sessions of these users, who are exempt or not."""
     providers = directory.providers(connection, [organization.id])[organization.id]
     requirement = read.requirement(held, providers)
-    for grant in members.live_grants(connection, ids, now):
+    for grant in members.live_grants(connection, exempt, now):
         claims = Claims(amr_of(grant.proofs), auth_time_of(grant.proofs), grant.via)
         # Networks are not asked: where it will come from is not known.
-        access = Access(VIEWER, VIEWER)
+        access = Access(VIEWER, VIEWER, exempt=exempt[grant.user_id])
         if policy.decide(requirement, access, claims, None, now).outcome == ALLOWED:
-            found.sessions[name, grant.handle] = grant
+            found.sessions[organization.name, grant.handle] = grant
 
 
 def _that_may_stay(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ca.directory.read import OrganizationView
     from ca.store.directory import Requirement
     from ca.store.members import Member
+    from ca.store.service_users import ServiceUser
 
 
 class Terms(TypedDict, total=False):
@@ -85,13 +86,15 @@ class Concerned:
 
 @dataclass(frozen=True)
 class Preview:
-    """Whom it would meet if this were required: people, and what is live now.
+    """Whom it would meet if this were required: people, programs, and what is live now.
 
     `locked_out` can log in, but not so; the others whose sessions, certificates and connections are
-    counted only have to log in again.
+    counted only have to log in again. `programs` have a role, and reach nothing until an owner
+    exempts them.
     """
 
     locked_out: list[Member]
+    programs: list[ServiceUser]
     sessions: int
     certificates: int
     hosts: list[Concerned]
@@ -105,7 +108,7 @@ class Preview:
 def preview(
     connection: Connection, view: OrganizationView, after: Requirement, now: int
 ) -> Preview:
-    """What it would do to require `after`: of members, and of what they hold at this moment."""
+    """What it would do to require `after`: to whom, and to what they hold at this moment."""
     organization = view.organization
     before = standing(connection, [organization.name], now)
     then = standing(connection, [organization.name], now, {organization.id: after})
@@ -113,6 +116,7 @@ def preview(
     heard = open_connections.heard_at(connection)
     return Preview(
         list(then.unable.values()),
+        list(then.programs.values()),
         len(gone.sessions),
         count_certificates(connection, gone.sessions.values(), now),
         [

@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -17,6 +18,8 @@ from ca.directory.consequences import Lost
 from ca.errors import InvalidRequest
 from ca.ops.database import open_database, operator
 from ca.ops.options import data_option
+from ca.store.members import Member
+from ca.store.service_users import ServiceUser
 
 COLORS = {"+": "green", "-": "red", "~": "yellow"}
 MOST_SHOWN = 10  # of what is left alone
@@ -85,15 +88,20 @@ def show(what: Plan, words: tuple[str, str, str]) -> None:
 
 def show_lost(gone: Lost, certificates: int) -> None:
     """Print whom it would meet: people, sessions, and connections by host."""
-    unable: dict[str, list[str]] = {}
-    for (organization, _user), member in gone.unable.items():
-        unable.setdefault(organization, []).append(member.user.username)
-    for organization, who in sorted(unable.items()):
-        warn(f"{organization} locks out, until they have what it requires: {_some(sorted(who))}.")
+    _show_kept_out(gone.unable, "locks out, until they have what it requires")
+    _show_kept_out(gone.programs, "locks out service users, unless they are exempt")
     sessions = len(gone.sessions)
     if sessions:
         warn(f"Live sessions that would not do any more: {sessions}, certificates: {certificates}.")
     show_ended(gone)
+
+
+def _show_kept_out(who: Mapping[tuple[str, str], Member | ServiceUser], how: str) -> None:
+    names: dict[str, list[str]] = {}
+    for (organization, _user), one in who.items():
+        names.setdefault(organization, []).append(one.user.username)
+    for organization, found in sorted(names.items()):
+        warn(f"{organization} {how}: {_some(sorted(found))}.")
 
 
 def show_ended(gone: Lost) -> None:

@@ -85,17 +85,19 @@ def _preview(me: Account, name: str, terms: dict[str, object]) -> dict[str, Any]
 
 
 def _meets_somebody(found: dict[str, Any]) -> bool:
-    return bool(found.get("locked_out") or found.get("sessions") or found.get("connections"))
+    return any(
+        found.get(name) for name in ("locked_out", "service_users", "sessions", "connections")
+    )
 
 
 def _show_preview(found: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         output.as_json(found)
         return
-    names = [text(one, "username") for one in output.items(found.get("locked_out"))]
-    rest = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
-    out = f"{', '.join(names[:MOST_SHOWN])}{rest}" if names else "nobody"
-    click.echo(f"Locked out, until they have a second factor: {words.safe(out)}.")
+    people, programs = _names(found, "locked_out"), _names(found, "service_users")
+    click.echo(f"Locked out, until they have a second factor: {people or 'nobody'}.")
+    if programs:
+        click.echo(f"Service users locked out, until an owner exempts them: {programs}.")
     click.echo(
         f"Live sessions that would not do any more: {_number(found, 'sessions')},"
         f" certificates: {_number(found, 'certificates')}."
@@ -112,6 +114,12 @@ def _show_preview(found: dict[str, Any], *, as_json: bool) -> None:
     ]
     if rows:
         output.table(("HOST", "SERVICES", "WOULD END", "SAID WHAT IS OPEN"), rows)
+
+
+def _names(found: dict[str, Any], kind: str) -> str:
+    names = [text(one, "username") for one in output.items(found.get(kind))]
+    rest = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
+    return words.safe(f"{', '.join(names[:MOST_SHOWN])}{rest}")
 
 
 def _number(found: dict[str, Any], name: str) -> int:

@@ -40,8 +40,8 @@ class Rehearsal:
         """Whether anything goes, or anybody loses a way in or what they have open."""
         gone = self.lost
         removed = any(change.after is None for change in self.plan.changes)
-        met = gone.unable or gone.sessions or gone.connections or self.locked_out
-        return removed or bool(met)
+        people = gone.unable or gone.programs or self.locked_out
+        return removed or bool(people or gone.sessions or gone.connections)
 
 
 def rehearse(engine: Engine, document: Document) -> Rehearsal:
