@@ -26,6 +26,13 @@ NO_REFERRER = {"referrer-policy": "strict-origin"}
 """For pages with a secret in their address. (With "no-referrer" browsers hide the origin of forms.)"""
 
 
+class WrongPresent(InvalidRequest):
+    """What was typed as the present password is not it."""
+
+    def __init__(self) -> None:
+        super().__init__("This is not your present password.")
+
+
 @router.get(CHANGE)
 def show_change(services: Given, request: Request) -> Response:
     """Asks for a new password, and for the present one if there is one."""
@@ -55,8 +62,7 @@ def change(services: Given, request: Request, form: Form) -> Response:
             accounts.settle(services.engine, user.id, proof, complete=False, browser=browser)
         mailbox.change_password(services.engine, acting(session), password, now)
     except WrongPassword:
-        wrong = InvalidRequest("This is not your present password.")
-        return _change_page(services, user, wrong, at_present=True)
+        return _change_page(services, user, WrongPresent())
     except (InvalidRequest, TooManyAttempts) as error:
         return _change_page(services, user, error)
     letters.tell_new_password(services.settings, user)
@@ -122,17 +128,15 @@ def _has_password(services: Services, user: User) -> bool:
         return password_hash(connection, user.id) is not None
 
 
-def _change_page(
-    services: Services, user: User, error: CAError | None = None, *, at_present: bool = False
-) -> Response:
-    """Asks for a new password; `at_present` is whether the error is about the present one."""
+def _change_page(services: Services, user: User, error: CAError | None = None) -> Response:
+    """Asks for a new password."""
     return show(
         "password.html",
         status=status_of(error) if error else 200,
         user=user,
         has_password=_has_password(services, user),
         error=error.message if error else "",
-        at_present=at_present,
+        at_present=isinstance(error, WrongPresent),
     )
 
 
