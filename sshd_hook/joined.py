@@ -14,7 +14,7 @@ FILES = {"principals": "at-login", "refuse": "at-refusal"}  # by the module that
 MODULES = {
     "at-login": (
         *("", ".names", ".policy", ".wire", ".certificate", ".paths"),
-        *(".verdict", ".freshness", ".bundle", ".log", ".entry", ".principals"),
+        *(".verdict", ".freshness", ".bundle", ".log", ".entry", ".answer", ".principals"),
     ),
     "at-refusal": (
         *("", ".names", ".policy", ".wire", ".certificate", ".paths"),

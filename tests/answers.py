@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sshd_hook import refuse
-from sshd_hook.principals import Answer, DeniedError, Policy, answer_to
+from sshd_hook.answer import Answer, DeniedError, Policy, answer_to
 from sshd_hook.refusal import render, to_fields
 from tests.certificates import (
     NOW,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from ca.hosts import bundle_writer
 from ca.hosts.bundle_writer import BundleContent
 from sshd_hook import bundle, freshness
+from sshd_hook.answer import Policy
 from sshd_hook.bundle import ServiceRecord
 from sshd_hook.policy import CONTRIBUTOR, VIEWER, Requirement
-from sshd_hook.principals import Policy
 from sshd_hook.wire import b64
 from tests.certificates import ALICE, NOW, authority, extensions, user_certificate
 

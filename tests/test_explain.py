@@ -17,8 +17,8 @@ from ca.hosts.content import content_of
 from ca.store import hosts, people
 from ca.store.engine import reading
 from sshd_hook import bundle, verdict
+from sshd_hook.answer import Policy, answer_to
 from sshd_hook.certificate import claims_of
-from sshd_hook.principals import Policy, answer_to
 from sshd_hook.refusal import from_fields, render
 from tests.certificates import authority, extensions, user_certificate
 from tests.databases import new_sqlite

@@ -11,7 +11,7 @@ from tests.drills.offline import HOUR, POLL, Login, decided
 from tests.drills.offline import left_alone as leave_alone
 
 if TYPE_CHECKING:
-    from sshd_hook.principals import Policy
+    from sshd_hook.answer import Policy
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ import pytest
 from sshd_hook.agent import connections
 from sshd_hook.agent.peers import Peers
 from sshd_hook.agent.revoked import Revoked
+from sshd_hook.answer import answer_to
 from sshd_hook.policy import Requirement
-from sshd_hook.principals import answer_to
 from sshd_hook.verdict import parse
 from tests.certificates import NOW, user_certificate
 from tests.hosts import keygen

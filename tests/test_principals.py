@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sshd_hook import freshness, policy, verdict
+from sshd_hook.answer import Answer, DeniedError, Policy, answer_to
 from sshd_hook.bundle import ServiceRecord
 from sshd_hook.certificate import HOST as HOST_CERTIFICATE
 from sshd_hook.certificate import MAX_BLOB, Certificate, claims_of
 from sshd_hook.policy import CONTRIBUTOR, Access, Requirement, decide
-from sshd_hook.principals import Answer, DeniedError, Policy, answer_to
 from sshd_hook.wire import b64, fingerprint
 from tests.answers import GOOD, POLICY, ask, code_of, shown
 from tests.certificates import (

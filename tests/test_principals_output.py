@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sshd_hook import verdict
+from sshd_hook.answer import DeniedError, answer_to
 from sshd_hook.certificate import parse
-from sshd_hook.principals import DeniedError, answer_to
 from sshd_hook.wire import b64
 from tests.answers import GOOD, POLICY, code_of, shown
 from tests.certificates import (

@@ -19,9 +19,9 @@ from ca.store.engine import reading as reading_of
 from sshd_hook import policy, verdict
 from sshd_hook.agent import connections
 from sshd_hook.agent.revoked import Revoked
+from sshd_hook.answer import answer_to
 from sshd_hook.certificate import claims_of
 from sshd_hook.policy import CONTRIBUTOR, Access, Requirement, decide
-from sshd_hook.principals import answer_to
 from tests.certificates import ALICE, NOW, extensions, user_certificate
 from tests.directory import ACME, apply_text, log_in, records, version
 from tests.operating import EXAMPLE, NAME, Ca
@@ -29,9 +29,9 @@ from tests.questions import DAVE, SERVICE, arguments, content, reading, record
 
 if TYPE_CHECKING:
     from ca.services import Services
+    from sshd_hook.answer import Answer
     from sshd_hook.bundle import ServiceRecord
     from sshd_hook.certificate import Certificate
-    from sshd_hook.principals import Answer
 
 pytest_plugins = ["tests.web"]
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from ca.directory import read
 from ca.store import directory, hosts, projects, served, service_users
+from sshd_hook.answer import code_of
 from sshd_hook.names import parse_service
 from sshd_hook.policy import ALLOWED, CONTRIBUTOR, NO_ROLE, Access, Requirement, decide, lacking
-from sshd_hook.principals import code_of
 from sshd_hook.refusal import Refusal, render
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import structlog
 
 from ca.store import decisions
 from ca.store.engine import writing
+from sshd_hook.answer import CODES, REPORT_ONLY
 from sshd_hook.names import parse_service
 from sshd_hook.policy import ALLOWED
-from sshd_hook.principals import CODES, REPORT_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

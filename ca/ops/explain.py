@@ -18,8 +18,8 @@ from ca.ops.options import data_option
 from ca.store import certificates, hosts, people, sessions
 from ca.store.engine import reading
 from ca.words import login_command, methods, moment, roughly
+from sshd_hook.answer import CODES, REPORT_ONLY
 from sshd_hook.policy import ALLOWED, MORE_AUTHENTICATION, NO_ACCESS, in_order
-from sshd_hook.principals import CODES, REPORT_ONLY
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,10 +15,10 @@ from ca.client.check import MARGIN
 from ca.hosts import bundle_writer
 from ca.issuance import draft
 from sshd_hook import bundle
+from sshd_hook.answer import DeniedError, Policy, answer_to
 from sshd_hook.bundle import ServiceRecord
 from sshd_hook.freshness import MAX_OFFLINE
 from sshd_hook.policy import Requirement
-from sshd_hook.principals import DeniedError, Policy, answer_to
 from tests.certificates import ALICE, HANDLE, NOW, authority, subject_key
 from tests.drills.drill import Drill, Finding
 from tests.questions import DAY, SHARED_UID, arguments, content, statement

@@ -13,9 +13,9 @@ from ca.issuance.revocation import RevocationList
 from ca.keys.files import FileSigner
 from ca.store.hosts import Built
 from sshd_hook import bundle, freshness
+from sshd_hook.answer import DeniedError, Policy, answer_to
 from sshd_hook.bundle import ServiceRecord
 from sshd_hook.policy import CONTRIBUTOR, VIEWER, Requirement
-from sshd_hook.principals import DeniedError, Policy, answer_to
 from tests import oracle
 from tests.certificates import ALICE, NOW, extensions, user_certificate
 from tests.drills.drill import Drill, Finding

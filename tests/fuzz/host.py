@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ca.hosts import bundle_writer
 from sshd_hook import bundle
+from sshd_hook.answer import DeniedError, Policy, answer_to
 from sshd_hook.bundle import ServiceRecord
 from sshd_hook.policy import CONTRIBUTOR, VIEWER, Requirement
-from sshd_hook.principals import DeniedError, Policy, answer_to
 from tests import oracle
 from tests.certificates import NOW
 from tests.questions import DAY, SHARED_UID, arguments, content, statement
