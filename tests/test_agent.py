@@ -83,16 +83,21 @@ def test_quiet_times_bring_a_new_word_that_all_is_current(joined: Host) -> None:
 
 
 def test_the_agent_goes_on_while_the_ca_is_away_and_when_it_is_back(agent: Host) -> None:
-    refuse = agent.machine.path(f"{FOLDER}/refuse")
+    refuse, log = (agent.machine.path(path) for path in (f"{FOLDER}/refuse", "/var/log/agent"))
     before = snapshot(agent)
     refuse.touch()
     agent.publish()
-    wait_for(lambda: "answered 403" in agent.machine.path("/var/log/agent").read_text())
+    away = "sshd-hook: 127.0.0.1 answered 403"
+    wait_for(lambda: away in log.read_text())
+    asked = len(agent.requests())
+    wait_for(lambda: len(agent.requests()) >= asked + 2)
     assert snapshot(agent) == before
 
     refuse.unlink()
 
     wait_for(lambda: agent.installed()[0] == agent.ca.version)
+    wait_for(lambda: "is heard again" in log.read_text().partition(away)[2])
+    assert log.read_text().count(away) == 1, "one line, however often it asks"
 
 
 def test_there_is_one_agent(agent: Host) -> None:

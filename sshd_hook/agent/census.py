@@ -66,16 +66,17 @@ class Teller:
             "the CA is not told which connections are open",
         )
 
-    def round(self, now: float) -> None:
-        """Look once, and say it if there is something to say and it is time.
+    def round(self, now: float) -> object:
+        """Look once, and say it if there is something to say; `duty.WAITING` if it is not time yet.
 
         Raises:
             FAILURES: it cannot be seen or said now; the next round tries again.
         """
         if now < self._next:
-            return
+            return duty.WAITING
         found = count(self._addresses)
         if found != self._told:
             self._next = now + SAY_EVERY
             self._ca.tell_open(self._host, found.most_common(MOST))
             self._told = found
+        return None

@@ -66,17 +66,19 @@ class Agent:
         """Follow the CA until this process is ended."""
         pause = 0.0
         wait = 0
+        trouble = duty.Trouble("the CA is heard again, and followed")
         while True:
             begun = time.monotonic()
             try:
                 changed = self.update(wait)
             except FAILURES as error:
-                service.log(str(error) or type(error).__name__)
+                trouble.lasts(str(error) or type(error).__name__, time.monotonic())
                 wait = 0  # when the CA is back, its word is needed at once, also without a change
                 pause = min(2 * pause or FIRST_PAUSE, LONGEST_PAUSE)
                 # Not all hosts at the same moment that lost the same CA.
                 time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 -- no secret
                 continue
+            trouble.ends()
             pause = 0.0
             wait = poll.WAIT
             if not changed:
@@ -119,7 +121,8 @@ class Agent:
         return courier.run, renewal, census.Teller(self._host, self._ca).run, self._look_at_clock
 
     def _look_at_clock(self) -> None:
-        duty.repeat(lambda: time.sleep(LOOK_EVERY), self.look_at_clock, (OSError,), "the clock")
+        complaint = "the clock is not looked after"
+        duty.repeat(lambda: time.sleep(LOOK_EVERY), self.look_at_clock, (OSError,), complaint)
 
     def look_at_clock(self) -> None:
         """See whether it is right; if it is behind, nothing that the CA said holds meanwhile.

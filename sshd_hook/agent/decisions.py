@@ -61,8 +61,10 @@ class Courier:
             "decisions stay here for now",
         )
 
-    def round(self, now: float) -> None:
+    def round(self, now: float) -> object:
         """Take what the hook left, and send it, or keep it where the CA was away just now.
+
+        Returns `duty.WAITING` where it kept it.
 
         Raises:
             poll.CAError: the CA is away; all is kept.
@@ -72,12 +74,14 @@ class Courier:
         new = take(self._boot, int(time.time()))
         if now < self._next:
             append_spool(new)
-        else:
-            self._pause = min(2 * self._pause or FIRST_PAUSE, LONGEST_PAUSE)
-            self._next = now + self._pause  # unless all goes well
-            self._send(read_spool() + new)
-            self._pause = self._next = 0.0
+            advance()
+            return duty.WAITING
+        self._pause = min(2 * self._pause or FIRST_PAUSE, LONGEST_PAUSE)
+        self._next = now + self._pause  # unless all goes well
+        self._send(read_spool() + new)
+        self._pause = self._next = 0.0
         advance()
+        return None
 
     def _send(self, left: list[Decision]) -> None:
         try:
