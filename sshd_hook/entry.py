@@ -1,14 +1,16 @@
 """How a session gets into its service's container or chroot: a fixed command, configured on the host.
 
 `/etc/amrgate/entry` is root's. A line is for the services that it names, and the first that fits
-counts; without the file, or a line that fits, a session is in the service's home on the host.
+counts; without the file, or where that says `-`, a session is in the service's home on the host.
 
     # services        how to get in; {service} and {project} are filled in, `-` is for no entry
     abcdefg123456-*   /usr/bin/nsenter --preserve-credentials --user=/run/ns/{service}/user
     *                 -
 
-`*` stands at the end alone. What a client asks for never becomes a word of the command: a shell
-inside gets it as one argument.
+`*` stands at a pattern's end alone, and by itself in the last line: a file that was cut short, by a
+full disk or while somebody writes it, has lost that, and not only lines that keep sessions off the
+host. What a client asks for never becomes a word of the command: a shell inside gets it as one
+argument.
 """
 
 TYPE_CHECKING = False
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_SIZE = 65536  # bytes
 NONE = "-"
+ALL = "*"  # the pattern of the last line
 SERVICE, PROJECT = "{service}", "{project}"
 SHELL = "/bin/sh"
 # What sshd names to serve sftp is on the host; inside, it is wherever that distribution has it.
@@ -81,7 +84,7 @@ def unused(text: str, services: "Iterable[str]") -> "list[str]":
     for pattern, _ in _lines(text):
         first = bisect_left(known, pattern.rstrip("*"))  # what fits, if anything does
         fits = first < len(known) and _fits(pattern, known[first])
-        if pattern != "*" and not fits:
+        if pattern != ALL and not fits:
             found.append(pattern)
     return found
 
@@ -96,6 +99,9 @@ def inside(asked: "str | None") -> "tuple[str, ...]":
 
 def _lines(text: str) -> "Iterator[tuple[str, tuple[str, ...]]]":
     """Pattern and words of each line; no words for no entry."""
+    if not text:
+        return  # there is no file
+    last = ""
     for number, line in enumerate(text.split("\n"), 1):
         pattern, *words = line.split() or ("#",)
         if pattern.startswith("#"):
@@ -109,7 +115,10 @@ def _lines(text: str) -> "Iterator[tuple[str, tuple[str, ...]]]":
         for word in words:
             if "{" in word.replace(SERVICE, "").replace(PROJECT, ""):
                 raise EntryError(f"line {number}: only {SERVICE} and {PROJECT} are filled in")
+        last = pattern
         yield pattern, tuple(words)
+    if last != ALL or not text.endswith("\n"):
+        raise EntryError(f"the last line is not a whole one for {ALL}: the file may be cut short")
 
 
 def _fits(pattern: str, service: str) -> bool:

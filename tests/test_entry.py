@@ -235,9 +235,10 @@ def test_who_has_no_entry_can_be_kept_off_the_host(host: Host) -> None:
     [
         ("nonsense", 0o644),
         ("", 0o644),  # as while an editor writes it, or once a full disk was in the way
-        (f"{SERVICE} relative\n", 0o644),
+        (f"{SERVICE} relative\n* -\n", 0o644),
         ("* /usr/bin/env\n", 0o666),
-        (f"{SERVICE}  /usr/bin/none\n", 0o644),
+        (f"{SERVICE}  /usr/bin/none\n* -\n", 0o644),
+        ("zyxwvut987654-*  /usr/bin/env\n", 0o644),  # whose last lines are lost
     ],
 )
 def test_a_file_that_is_not_right_lets_nobody_in(host: Host, text: str, mode: int) -> None:
@@ -287,7 +288,7 @@ def test_the_first_line_that_fits_counts(service: str, words: tuple[str, ...] | 
 
 
 def test_a_line_that_fits_nothing_is_found() -> None:
-    text = f"{TEXT}{SERVICE}--1 -\nzyxwvut987654-* /bin/b\n{SERVICE}* /bin/b /c d\n"
+    text = f"{SERVICE}--1 -\nzyxwvut987654-* /bin/b\n{SERVICE}* /bin/b /c d\n{TEXT}"
 
     assert entry.unused(text, [SERVICE]) == [f"{SERVICE}--1", "zyxwvut987654-*"]
     assert entry.unused("* -\n", []) == []
@@ -301,6 +302,14 @@ def test_a_line_that_fits_nothing_is_found() -> None:
 def test_a_line_that_is_none_spoils_the_file_for_all(line: str) -> None:
     with pytest.raises(entry.EntryError, match="line 2"):
         entry.find(f"{SERVICE} /bin/a\n{line}\n", SERVICE)
+
+
+def test_a_file_that_was_cut_short_at_any_byte_is_damaged() -> None:
+    """Else those whose lines are lost would be on the host, or run half of a command."""
+    assert entry.find(TEXT, SERVICE) is not None
+    for length in range(1, len(TEXT)):
+        with pytest.raises(entry.EntryError):
+            entry.find(TEXT[:length], SERVICE)
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
