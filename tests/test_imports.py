@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ca.oauth": {"ca.errors", "ca.settings", "ca.store", "ca.audit", "ca.keys", "ca.identity"},
     "ca.directory": {"ca.errors", "ca.store", "ca.audit", "ca.identity"},
     "ca.issuance": {"ca.errors", "ca.store", "ca.audit", "ca.keys", "ca.settings"},
+    "ca.issuance.bounds": {"ca.errors", "ca.store", "ca.identity.attempts"},
     "ca.hosts": {
         "ca.errors",
         "ca.settings",

@@ -13,7 +13,8 @@ from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
 from ca.errors import Denied, NotAuthenticated, SigningFailed
-from ca.issuance import draft
+from ca.issuance import bounds, draft
+from ca.issuance.bounds import Bounds
 from ca.issuance.draft import Holder, Issue
 from ca.issuance.lint import NONCE_SIZE, lint_host_certificate, lint_user_certificate
 from ca.issuance.mailbox import Mailbox
@@ -50,12 +51,13 @@ class Host:
 class Authorization:
     """Leave to have one certificate signed. Only `authorize` gives it.
 
-    `limits` of the lifetime are in seconds, None where there is none.
+    `limits` of the lifetime are in seconds, None where there is none. `bounds` are what it counts for.
     """
 
     subject: Holder | Host
     sid: str
     limits: tuple[int | None, ...]
+    bounds: Bounds = ()
 
 
 def authorize(caller: Bearer | Host, entitlement: Entitlement | None, now: int) -> Authorization:
@@ -84,7 +86,8 @@ def authorize(caller: Bearer | Host, entitlement: Entitlement | None, now: int) 
         auth_time=session.auth_time,
         via=session.via,
     )
-    return Authorization(holder, session.sid, (entitlement.lifetime, session.expires_at - now))
+    limits = (entitlement.lifetime, session.expires_at - now)
+    return Authorization(holder, session.sid, limits, bounds.of_session(session, now))
 
 
 class Issuer:
@@ -107,12 +110,14 @@ class Issuer:
         Raises:
             NotAuthenticated, Denied: see `authorize`.
             InvalidRequest: the lifetime makes no sense.
+            TooManyAttempts: as many as there may be in an hour were asked for already.
             Unavailable: it could not be recorded or signed. There is no certificate.
         """
         fingerprint = hashlib.sha256(public_key).hexdigest()
         entitlement = await self._entitlements.find(bearer.sid, bearer.jti, fingerprint, now)
         authorization = authorize(bearer, entitlement, now)
         granted = draft.lifetime(lifetime, authorization.limits)
+        self._writer.check(authorization.bounds, now)
         intent = self._prepare(authorization, public_key, granted, now)
         await self._recorded.wait(self._writer.record(intent))
         if isinstance(self._keys.user_ca, FileSigner):
@@ -159,6 +164,7 @@ class Issuer:
             issued_at=now,
             valid_before=found.valid_before,
             signed=signed,
+            bounds=authorization.bounds,
         )
 
     def _sign(self, intent: Intent) -> bytes:

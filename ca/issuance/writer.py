@@ -11,14 +11,16 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
 from sqlalchemy import Engine
 
 from ca import audit
-from ca.errors import NotAuthenticated, Unavailable
+from ca.errors import NotAuthenticated, TooManyAttempts, Unavailable
 from ca.issuance.abandoned import close_abandoned
+from ca.issuance.bounds import Bound, Bounds, Tally
 from ca.store import revocations
 from ca.store.book import COLUMNS, Book
 from ca.store.certificates import FAILED
@@ -36,6 +38,7 @@ MAX_OUTCOMES = 100_000  # that wait for a database that is away
 SESSION_ENDED = "The session has ended. Log in again: amrgate login."
 
 INTENT, OUTCOME = "certificate:intent", "certificate:outcome"
+BOUND = "certificate:bound"
 
 log = structlog.get_logger()
 
@@ -44,7 +47,8 @@ log = structlog.get_logger()
 class Intent:
     """A certificate that will be signed: `signed` are the very bytes.
 
-    `kind` is "user" or "host"; `subject` the user's or host's id; `sid` the session, if any.
+    `kind` is "user" or "host"; `subject` the user's or host's id; `sid` the session, if any; `bounds`
+    what it counts for.
     """
 
     serial: int
@@ -54,6 +58,7 @@ class Intent:
     issued_at: int
     valid_before: int
     signed: bytes
+    bounds: Bounds = ()
 
 
 Outcome = tuple[int, str]  # a serial, and what became of it
@@ -68,17 +73,26 @@ class Writer:
         self._book: Book | None = None
         self._waiting: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._outcomes: deque[Outcome] = deque(maxlen=MAX_OUTCOMES)
+        self._tally = Tally()
         self._open = 0  # intents of which the outcome is still to come
         self._delay: float = OUTCOME_DELAY
         self._busy = False  # whether the last transaction was about several certificates
         self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
         self._thread.start()
 
+    def check(self, asked: Bounds, now: int) -> None:
+        """See whether one more can be recorded.
+
+        Raises:
+            TooManyAttempts: there are too many of them.
+        """
+        self._tally.check(asked, now)
+
     def record(self, intent: Intent) -> "Future[None]":
         """Record `intent`; the future is done once it is on the disk.
 
-        It raises Unavailable if it could not be recorded, and NotAuthenticated if the session has
-        ended: then nothing may be signed.
+        It raises Unavailable if it could not be recorded, NotAuthenticated if the session has
+        ended, and TooManyAttempts if there are too many: then nothing may be signed.
         """
         done: Future[None] = Future()
         if self._waiting.qsize() >= MAX_WAITING:
@@ -104,6 +118,7 @@ class Writer:
                 self._sweep()
                 sweep_at = time.monotonic() + SWEEP_EVERY
             batch, more = self._next_batch()
+            batch = self._admitted(batch)
             outcomes = [self._outcomes.popleft() for _ in range(len(self._outcomes))]
             if batch or outcomes:
                 self._write(batch, outcomes)
@@ -127,14 +142,28 @@ class Writer:
             return batch, True
         return batch, False
 
+    def _admitted(self, batch: list[Waiting]) -> list[Waiting]:
+        """Those of whom there may be more: that may have changed since they were asked for."""
+        admitted = []
+        for intent, done in batch:
+            try:
+                self._tally.check(intent.bounds, intent.issued_at)
+            except TooManyAttempts as refusal:
+                done.set_exception(refusal)
+            else:
+                admitted.append((intent, done))
+        return admitted
+
     def _write(self, batch: list[Waiting], outcomes: list[Outcome]) -> None:
+        intents = [intent for intent, _ in batch]
         try:
             if self._book is None:
                 self._book = Book(self._engine)
-            intents = [intent for intent, _ in batch]
             last = self._book.begin()
             head = audit.Head(*last) if last else audit.EMPTY
-            records = _records(head, intents, outcomes)
+            note = partial(self._book.count, now=int(time.time()))
+            counted = self._tally.count([intent.bounds for intent in intents], note)
+            records = _records(head, intents, outcomes, counted.reached)
             self._book.add(records, [_row(intent) for intent in intents], outcomes)
             ended = self._book.ended([intent.serial for intent in intents])
             self._book.commit()
@@ -149,6 +178,7 @@ class Writer:
         else:
             self._delay = OUTCOME_DELAY
             self._open += len(intents) - len(outcomes)
+            self._tally.take(counted)
             for intent, done in batch:
                 if intent.serial in ended:
                     self.note(intent.serial, FAILED)
@@ -157,6 +187,7 @@ class Writer:
                     done.set_result(None)
 
     def _sweep(self) -> None:
+        self._tally.forget(time.time())
         try:
             with writing(self._engine) as connection:
                 close_abandoned(connection, int(time.time()))
@@ -182,25 +213,31 @@ def _row(intent: Intent) -> dict[str, Any]:
 
 
 def _records(
-    head: audit.Head, intents: list[Intent], outcomes: list[Outcome]
+    head: audit.Head, intents: list[Intent], outcomes: list[Outcome], reached: list[Bound]
 ) -> list[dict[str, Any]]:
-    rows = []
     now = int(time.time())
-    for one in intents:
-        detail = {
-            "kind": one.kind,
-            "serial": str(one.serial),  # readers of JSON round beyond 2**53
-            "sid": one.sid,
-            "to_be_signed": b64(one.signed),
-        }
-        record = audit.Record(now, INTENT, one.subject, one.subject, audit.canonical(detail))
-        head, row = audit.chain(head, record)
-        rows.append(row)
+    records = [audit.Record(now, INTENT, one.subject, one.subject, _detail(one)) for one in intents]
+    for bound in reached:
+        detail = audit.canonical({"of": bound.of, "most": bound.most})
+        records.append(audit.Record(now, BOUND, bound.user, bound.id, detail))
     if outcomes:
         became: dict[str, list[str]] = {}
         for serial, outcome in outcomes:
             became.setdefault(outcome, []).append(str(serial))
-        record = audit.Record(now, OUTCOME, "ca", "", audit.canonical(became))
-        _, row = audit.chain(head, record)
+        records.append(audit.Record(now, OUTCOME, "ca", "", audit.canonical(became)))
+    rows = []
+    for record in records:
+        head, row = audit.chain(head, record)
         rows.append(row)
     return rows
+
+
+def _detail(intent: Intent) -> str:
+    return audit.canonical(
+        {
+            "kind": intent.kind,
+            "serial": str(intent.serial),  # readers of JSON round beyond 2**53
+            "sid": intent.sid,
+            "to_be_signed": b64(intent.signed),
+        }
+    )

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Engine, bindparam, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from ca.store import audit_log
 from ca.store.direct import Statement
-from ca.store.tables import audit_records, certificates, grant_sessions
+from ca.store.tables import attempts, audit_records, certificates, grant_sessions
 
 COLUMNS = ("serial", "kind", "subject", "sid", "issued_at", "valid_before")
 
@@ -19,8 +20,8 @@ class Book:
     def __init__(self, engine: Engine) -> None:
         self._pooled = engine.raw_connection()
         self._cursor = self._pooled.cursor()
-        sqlite = engine.dialect.name == "sqlite"
-        self._begin = Statement(engine, text("BEGIN IMMEDIATE") if sqlite else audit_log.LOCK)
+        on_file = engine.dialect.name == "sqlite"
+        self._begin = Statement(engine, text("BEGIN IMMEDIATE") if on_file else audit_log.LOCK)
         self._last = Statement(engine, audit_log.LAST)
         self._record = Statement(engine, insert(audit_records))
         self._certificate = Statement(engine, insert(certificates).values(dict.fromkeys(COLUMNS)))
@@ -29,6 +30,18 @@ class Book:
             update(certificates)
             .where(certificates.c.serial == bindparam("of"))
             .values(outcome=bindparam("became")),
+        )
+        counted = (sqlite if on_file else postgresql).insert(attempts)
+        counted = counted.values(dict.fromkeys(("subject", "failures", "last_at")))
+        more = {
+            "failures": attempts.c.failures + counted.excluded.failures,
+            "last_at": counted.excluded.last_at,
+        }
+        self._count = Statement(
+            engine,
+            counted.on_conflict_do_update(index_elements=[attempts.c.subject], set_=more).returning(
+                attempts.c.failures
+            ),
         )
         lives = select(grant_sessions.c.sid).where(
             grant_sessions.c.sid == certificates.c.sid, grant_sessions.c.ended_at.is_(None)
@@ -48,6 +61,12 @@ class Book:
         self._begin.run(self._cursor, {})
         last: tuple[int, bytes] | None = self._last.run(self._cursor, {}).fetchone()
         return last
+
+    def count(self, subject: str, more: int, *, now: int) -> int:
+        """Count `more` for `subject` (`ca.store.attempts`); return how many it had before."""
+        values = {"subject": subject, "failures": more, "last_at": now}
+        ((total,),) = self._count.run(self._cursor, values).fetchall()
+        return int(total) - more
 
     def add(
         self,
