@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from html import unescape
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from ca.store import sso as store
 from ca.store.engine import reading
 from tests.directory import log_in
-from tests.providers import OpenIDProvider, go, link, register, sign_on
-from tests.web import PASSWORD, Browser, Client, Person, add_person, pass_time
+from tests.providers import OpenIDProvider, go, link, register, sign_on, tokens
+from tests.web import BACK, PASSWORD, Browser, Client, Person, add_person, pass_time
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -23,8 +25,7 @@ def linking(browser: Browser, provider: OpenIDProvider, slug: str = "acme") -> R
     page = browser.post("/security/sso/link", {"provider": slug})
     if 'class="button" href="' not in page.text or "Link Acme" not in page.text:
         return page
-    href = page.text.split('class="button" href="')[1].split('"')[0].replace("&amp;", "&")
-    return browser.get(provider.authorize(href))
+    return browser.get(provider.authorize(href_of(page)))
 
 
 def linked(services: Services, person: Person) -> list[str]:
@@ -48,6 +49,45 @@ def test_linking_and_unlinking(sso_acme: Services, provider: OpenIDProvider) -> 
     page = browser.submit(browser.get("/security/sso"))
     assert linked(sso_acme, person) == []
     assert page.url.path == "/security", "this session does not rest on it"
+
+
+def test_who_is_asked_for_a_login_that_is_not_linked_is_led_to_link_it(
+    sso_acme: Services, provider: OpenIDProvider
+) -> None:
+    register(sso_acme, provider)
+    person = add_person(sso_acme, "dora")
+    browser, client = Browser(sso_acme), Client(sso_acme)
+    asked = browser.get(client.url(amr="sso:acme"))
+    failed = sign_on(browser, provider, asked)
+    assert failed.status_code == 401
+    for page in (asked, failed):
+        assert 'href="/security/sso"' in page.text
+        assert 'href="/login?' not in page.text, "that page leads back here"
+    assert browser.log_in(browser.get("/security/sso"), person).url.path == "/security/sso"
+    assert linking(browser, provider).url.path == "/security/sso"
+    page = sign_on(browser, provider, browser.get(client.url(amr="sso:acme")))
+    assert tokens(client, browser, page)["amr"] == ["pwd", "sso:acme"]
+
+
+def test_who_is_asked_for_a_provider_that_fails_may_try_again_or_go_back(
+    sso_acme: Services, provider: OpenIDProvider, dora: Person
+) -> None:
+    browser, client = Browser(sso_acme), Client(sso_acme)
+    provider.metadata = {"issuer": "https://evil.example"}
+    asked = browser.get(client.url(amr="sso:acme"))
+    failed = browser.get(href_of(asked))
+    assert failed.status_code == 503
+    assert BACK in failed.headers["content-security-policy"], "where the button leads in the end"
+    answer = parse_qs(urlsplit(browser.submit(failed, decision="deny").headers["location"]).query)
+    assert answer["error"] == ["access_denied"]
+    provider.metadata = {}
+    page = sign_on(browser, provider, browser.get(href_of(failed)))
+    assert tokens(client, browser, page)["sub"] == dora.id
+
+
+def href_of(page: Response) -> str:
+    """Where the page's button leads that is a link."""
+    return unescape(page.text.split('class="button" href="')[1].split('"')[0])
 
 
 def test_a_provider_that_is_gone_is_told_of_on_a_page(sso_acme: Services) -> None:

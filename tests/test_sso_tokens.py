@@ -112,7 +112,7 @@ def refused(services: Services, provider: OpenIDProvider) -> None:
     browser, client = Browser(services), Client(services)
     page = sign_on(browser, provider, browser.get(client.url(amr="sso:acme")))
     assert page.status_code == 503, page.text
-    assert "Log in another way" in page.text
+    assert "Try again" in page.text
     assert browser.cookie == ""
 
 

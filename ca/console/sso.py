@@ -21,7 +21,7 @@ from ca.console.security import acting, back, logged_in
 from ca.directory import people
 from ca.errors import CAError, InsufficientAuthentication, InvalidRequest
 from ca.http import status_of
-from ca.identity import factors, notices
+from ca.identity import factors, notices, stepup
 from ca.identity.sso import logins
 from ca.identity.sso.fetch import Networks
 from ca.identity.sso.id_token import Login
@@ -184,15 +184,20 @@ def _finished(
 def _failed(services: Services, purpose: Purpose, slug: str, error: CAError) -> Response:
     """Tells the person what happened and how to go on; the operator's log says why."""
     log.warning("sso", provider=slug, error=error.code, cause=str(error.__cause__ or ""))
-
+    sealed = flow.seal(services.keys.seal, purpose)
     return show(
         "sso_failed.html",
         status=status_of(error),
+        sends_to=purpose.request.redirect_uri if purpose.request else "",
         user=None,
         message=error.message,
         is_linking=purpose.page == PAGE and purpose.asker is None,
         not_linked=isinstance(error, NotLinked),
-        other=f"/login?{urlencode({'for': flow.seal(services.keys.seal, purpose)})}",
+        request=purpose.asker,
+        other=_another_way(purpose, sealed),
+        again=f"/login/sso?{urlencode({'for': sealed})}",
+        answers_to="/consent" if purpose.request else "/device/confirm",
+        sealed=sealed,
     )
 
 
@@ -221,8 +226,16 @@ def _providers_page(
         typed=typed,
         error=error,
         sealed=sealed,
-        other=f"/login?{query}",
+        other=_another_way(purpose, sealed),
     )
+
+
+def _another_way(purpose: Purpose, sealed: str) -> str:
+    """The page of other ways to log in; "" where a login at a provider is asked for, as none will do.
+
+    That page would lead back here.
+    """
+    return "" if stepup.logins(purpose.ask) else f"/login?{urlencode({'for': sealed})}"
 
 
 def _sent(services: Services, response: Response, begun: Begun) -> Response:
