@@ -198,10 +198,13 @@ def test_a_token_makes_no_token_and_changes_no_factor(one_ca: Services, alice: P
         ("POST", f"{here}/api-tokens", {"name": "another"}),
         ("DELETE", f"{here}/totp", None),
         ("POST", f"{here}/codes", None),
+        ("PATCH", here, {"email": "evil@elsewhere.example"}),
+        ("DELETE", f"{here}/sessions", None),
     ):
         response = client.api(method, path, token, body)
-        assert response.status_code == 401, path
-        assert response.json()["error"] == "insufficient_user_authentication"
+        # Not 401: no token that was made after another login would be let in.
+        assert response.status_code == 403, path
+        assert "Log in to do that" in response.json()["error_description"]
     assert client.api("GET", f"{here}/api-tokens", token).status_code == 200
 
 

@@ -89,6 +89,6 @@ def acting_of(caller: Caller) -> Acting:
 
     Where an API token stands for a login, nothing was proved now: it must not make another one.
     """
-    session = caller.session
-    proofs = () if session.api_token_id else session.proofs
-    return Acting(caller.user.id, session.sid, proofs, session.via)
+    session, by_token = caller.session, caller.session.api_token_id is not None
+    proofs = () if by_token else session.proofs
+    return Acting(caller.user.id, session.sid, proofs, session.via, by_token=by_token)

@@ -39,12 +39,16 @@ class WrongFirstCode(InvalidRequest):
 
 @dataclass(frozen=True)
 class Acting:
-    """Who changes something of their own, in which session, after proving what."""
+    """Who changes something of their own, in which session, after proving what.
+
+    `by_token` is whether an API token stands for a login in it: then nothing was proved now.
+    """
 
     user_id: str
     session_id: str  # of a browser session, or a grant session's `sid`
     proofs: Proofs
     via: str = ""
+    by_token: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,10 @@ def check_may_change(connection: Connection, acting: Acting, now: int) -> Overvi
 
     Raises:
         InsufficientAuthentication: with what a login must show for that.
-        Denied: a provider stands in it for a password, and the account has another way in.
+        Denied: a provider stands in it for a password, and the account has another way in; or an
+            API token does.
     """
+    refuse_token(acting)
     found = overview(connection, acting.user_id)
     has_second = found.has_second_factor
     if not may_change_factors(acting.proofs, now, has_second_factor=has_second):
@@ -106,6 +112,20 @@ def check_may_change(connection: Connection, acting: Acting, now: int) -> Overvi
             " another way to log in. Log in that way first."
         )
     return found
+
+
+def refuse_token(acting: Acting) -> None:
+    """Refuse what takes a login of now.
+
+    Raises:
+        Denied: an API token stands for it. To ask for a better login would lead nowhere: another
+            token, made after one, is refused as well.
+    """
+    if acting.by_token:
+        raise Denied(
+            "An API token may not change what its owner logs in with, make another token or end"
+            " other sessions. Log in to do that."
+        )
 
 
 def begin_change(connection: Connection, acting: Acting, now: int) -> Overview:

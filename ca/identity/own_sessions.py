@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from ca import audit
 from ca.errors import InsufficientAuthentication, NotFound
-from ca.identity.factors import Acting
+from ca.identity.factors import Acting, refuse_token
 from ca.identity.proofs import since
 from ca.identity.stepup import FRESH
 from ca.store.engine import reading, writing
@@ -34,6 +34,7 @@ def end(engine: Engine, acting: Acting, session_id: str, now: int) -> None:
     Raises:
         NotFound: they have no such session.
         InsufficientAuthentication: they proved nothing in the last ten minutes.
+        Denied: an API token stands for their login.
     """
     user_id = acting.user_id
     if session_id != acting.session_id:
@@ -58,6 +59,7 @@ def end_others(engine: Engine, acting: Acting, now: int) -> None:
 
     Raises:
         InsufficientAuthentication: they proved nothing in the last ten minutes.
+        Denied: an API token stands for their login.
     """
     _check_recent(acting, now)
     cause = Cause(now, acting.user_id, "session:end_others")
@@ -67,6 +69,7 @@ def end_others(engine: Engine, acting: Acting, now: int) -> None:
 
 
 def _check_recent(acting: Acting, now: int) -> None:
+    refuse_token(acting)
     if not since(acting.proofs, now - FRESH):
         raise InsufficientAuthentication("Log in again to end other sessions.", (), FRESH)
 
