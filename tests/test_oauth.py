@@ -70,6 +70,7 @@ def test_what_clients_may_know_of_the_server(services: Services) -> None:
     assert document["issuer"] == ISSUER
     assert document["code_challenge_methods_supported"] == ["S256"]
     assert document["authorization_response_iss_parameter_supported"] is True
+    assert document["amr_values_supported"] == ["hwk", "mfa", "otp", "pwd", "swk"]
     key = http.get(urlsplit(document["jwks_uri"]).path).json()["keys"][0]
     given = Client(services).tokens(add_person(services, "alice"))
     jwt.decode(
@@ -197,6 +198,7 @@ def test_a_client_with_a_secret_is_none_of_ours(
         ({"max_age": "-1"}, "invalid_request"),
         ({"max_age": "1e9"}, "invalid_request"),
         ({"amr": "mfa magic"}, "invalid_request"),
+        ({"amr": "recovery"}, "invalid_request"),
         ({"amr": "sso:Acme"}, "invalid_request"),
         ({"prompt": "none login"}, "invalid_request"),
         ({"prompt": "shout"}, "invalid_request"),

@@ -11,7 +11,8 @@ MAX_AGE_DIGITS = 8
 MAX_METHODS = 16
 
 # What may be asked of a login; the answer of a client that asks for others would never come.
-METHODS = frozenset({"pwd", "otp", "hwk", "swk", "mfa", "recovery"})
+# Not "recovery": nobody asks people to use up what they keep for when all else is lost.
+METHODS = frozenset({"pwd", "otp", "hwk", "swk", "mfa"})
 
 
 @dataclass(frozen=True)
