@@ -30,12 +30,21 @@ def methods(amr: Iterable[str]) -> str:
     """What a login proved: "password and authenticator code (multi-factor)"."""
     values = sorted(amr)
     words = [_METHODS[value] for value in _METHODS if value in values]
-    words += [f"single sign-on ({value[4:]})" for value in values if value.startswith("sso:")]
+    words += [f"single sign-on ({_provider(value, values)})" for value in values if _is_sso(value)]
     known = {*_METHODS, "mfa"}
     words += [value for value in values if value not in known and not value.startswith("sso:")]
     listed = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
     several = " (multi-factor)" if "mfa" in values else ""
     return safe(listed or "nothing") + several
+
+
+def _is_sso(value: str) -> bool:
+    return value.startswith("sso:") and value.count(":") == 1
+
+
+def _provider(value: str, values: Iterable[str]) -> str:
+    """The provider of a login there, and whether it told of more than one factor."""
+    return f"{value[4:]}, with MFA" if f"{value}:mfa" in values else value[4:]
 
 
 def roughly(seconds: int) -> str:

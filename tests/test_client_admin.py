@@ -76,6 +76,9 @@ def test_who_is_invited_gets_a_link(server: CaServer, bob: Engineer) -> None:
         "dora@acme.example was invited to acme as admin.\n"
     )
 
+    assert said(bob, *dora, ends=1) == (
+        "Error: dora@acme.example was invited a moment ago. Try again later.\n"
+    )
     (link,) = re.findall(r"http\S+", mail_to(server, "dora@acme.example"))
     assert link.startswith(f"{server.url}/invitation?token=")
     assert "invites <strong>dora@acme.example</strong>" in httpx2.get(link, trust_env=False).text

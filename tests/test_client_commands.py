@@ -83,6 +83,29 @@ def test_tables_fit_the_terminal_and_cannot_drive_it(
         assert "\x1b[3" not in screen.shown
 
 
+def test_keys_and_sessions_are_called_what_they_are(alice: Engineer, liar: Liar) -> None:
+    keys = [
+        {"name": "phone", "amr": "swk", "backed_up": False},
+        {"name": "stick", "amr": "hwk", "backed_up": False},
+    ]
+    liar.answers[f"/users/{ALICE}/webauthn"] = (200, keys)
+    sessions = [
+        {"id": "1", "client_id": "", "via": None},
+        {"id": "2", "client_id": "amrgate", "via": "device"},
+    ]
+    liar.answers[f"/users/{ALICE}/sessions"] = (200, sessions)
+
+    listed = alice.run("mfa", "keys").out.splitlines()
+    begun = alice.run("session", "list").out.splitlines()
+
+    assert [" passkey " in line for line in listed] == [False, True, False]
+    assert [" security key " in line for line in listed] == [False, False, True]
+    assert [line.split("  ")[1].strip() for line in begun[1:]] == [
+        "a browser",
+        "amrgate, by device code",
+    ]
+
+
 @pytest.mark.parametrize("body", ["[" * 100_000, "x" * (5 << 20), "[]", "null", '{"items": 1}'])
 def test_no_answer_is_too_much(alice: Engineer, liar: Liar, body: str) -> None:
     for path in (f"/users/{ALICE}/api-tokens", f"/users/{ALICE}/organizations"):
@@ -104,6 +127,7 @@ def test_no_answer_is_too_much(alice: Engineer, liar: Liar, body: str) -> None:
         (["mfa", "otp", "pwd"], "password and authenticator code (multi-factor)"),
         (["hwk", "mfa", "sso:acme"], "security key and single sign-on (acme) (multi-factor)"),
         (["otp", "pwd", "swk"], "password, authenticator code and passkey"),
+        (["pwd", "sso:acme", "sso:acme:mfa"], "password and single sign-on (acme, with MFA)"),
         (["sso:\x1b"], r"single sign-on (\x1b)"),
         (["new"], "new"),
     ],

@@ -116,8 +116,8 @@ def test_an_approval_needs_a_fresh_login_and_what_was_asked(services: Services) 
     assert "to continue to <strong>amrgate" in page.text
     page = browser.log_in(page, bob)
     assert "Wants a login" in page.text
-    assert "by mfa" in page.text
-    assert "not older than 60 seconds" in page.text
+    assert "by more than one factor" in page.text
+    assert "not older than 1 minute" in page.text
     browser.submit(page, decision="allow")
     assert time.time() - claims_of(machine.poll().json()["access_token"])["auth_time"] < 60
 

@@ -149,6 +149,15 @@ def test_methods_and_ages_in_words() -> None:
         words.methods((Proof("sso:acme", 1), Proof("swk", 1))) == "single sign-on acme and passkey"
     )
     assert words.methods(()) == "nothing of a person's"
+    assert words.asked((), None) == ""
+    assert words.asked(("mfa", "sso:acme"), 3600) == (
+        "by more than one factor and single sign-on acme, not older than 1 hour"
+    )
+    assert [words.asked((), age).split(" than ")[1] for age in (0, 90, 5400)] == [
+        "0 seconds",
+        "90 seconds",
+        "90 minutes",
+    ]
     ages = [words.age(seconds) for seconds in (0, 59, 60, 7200, 86400, 200_000)]
     assert ages == [
         "just now",

@@ -40,6 +40,7 @@ def test_what_is_mapped_is_written_apart(
     browser, client = Browser(sso_acme), Client(sso_acme)
     page = sign_on(browser, provider, browser.get(client.url(amr="sso:acme")))
     assert tokens(client, browser, page)["amr"] == ["sso:acme", "sso:acme:mfa"]
+    assert "with single sign-on acme and MFA at acme." in browser.get("/security").text
     assert dora
 
 

@@ -111,6 +111,7 @@ def _json(data: bytes) -> Any:
 def error_of(answer: Answer) -> CAError:
     """The error that an answer of 400 or above is."""
     if answer.status >= UNAVAILABLE or answer.status == TOO_MANY:
-        return Unavailable(f"{answer.describe()} Try again later.")
+        said = answer.describe()  # mostly also when to come back
+        return Unavailable(said if " again" in said else f"{said} Try again later.")
     kind = {403: Denied, 404: NotFound}.get(answer.status, InvalidRequest)
     return kind(answer.describe())

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from ca.console import flow
+from ca.console import flow, words
 from ca.console.browser import session_of, visitor_of
 from ca.console.edge import PageRoute
 from ca.console.flow import Purpose
@@ -61,6 +61,7 @@ def show_confirm(services: Given, request: Request, sealed: For = "") -> Respons
         "device_confirm.html",
         user=session.user,
         asked=asked,
+        wants=words.asked(asked.amr, asked.max_age),
         code=written(device.user_code),
         at=time.strftime("%H:%M:%S", time.gmtime(asked.created_at)),
         ago=now - asked.created_at,

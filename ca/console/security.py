@@ -5,6 +5,7 @@ import time
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from ca.console import words
 from ca.console.browser import session_of, set_cookie
 from ca.console.edge import NotLoggedIn, PageRoute
 from ca.console.flow import HOME
@@ -51,7 +52,7 @@ def show_security(services: Given, request: Request) -> Response:
             }
             for key in found.keys
         ],
-        methods=[_METHODS.get(proof.amr, proof.amr) for proof in session.proofs],
+        methods=[words.named_by(proof.amr, _METHODS) for proof in session.proofs],
         is_mfa="mfa" in amr_of(session.proofs),
     )
 

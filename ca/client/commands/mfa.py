@@ -106,7 +106,7 @@ def keys(*, as_json: bool) -> None:
     rows = [
         (
             text(one, "name"),
-            "passkey" if one.get("backed_up") is True else "security key",
+            "passkey" if text(one, "amr") == "swk" else "security key",
             ago(one, "last_used_at"),
             "counter fell: a copy?" if one.get("counter_fell_at") else "",
             text(one, "id"),

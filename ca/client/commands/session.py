@@ -1,5 +1,7 @@
 """`amrgate session`: where one is logged in."""
 
+from typing import Any
+
 import click
 
 from ca.client import output
@@ -36,7 +38,7 @@ def list_(*, as_json: bool) -> None:
     rows = [
         (
             text(one, "id"),
-            "this one" if one.get("current") is True else text(one, "client_id") or "a browser",
+            _what(one),
             text(one, "user_agent"),
             text(one, "ip"),
             methods(texts(one, "amr")),
@@ -46,6 +48,12 @@ def list_(*, as_json: bool) -> None:
         for one in found
     ]
     output.table(("ID", "WHAT", "PROGRAM", "ADDRESS", "PROVED", "LOGGED IN", "USED"), rows)
+
+
+def _what(one: dict[str, Any]) -> str:
+    """What is logged in; who let in somebody else's device sees here that it was one."""
+    name = "this one" if one.get("current") is True else text(one, "client_id") or "a browser"
+    return f"{name}, by device code" if text(one, "via") == "device" else name
 
 
 @session.command()
