@@ -22,6 +22,7 @@ from ca.client.commands import (
     token,
     whoami,
 )
+from ca.console.pages import FOLDER
 from ca.words import methods
 from tests.certificates import ALICE
 from tests.terminals import Terminal
@@ -56,6 +57,22 @@ def commands(of: list[click.Command]) -> list[click.Command]:
 def test_every_command_has_an_example(command: click.Command) -> None:
     assert "Example:\n    " + "    amrgate " in (command.help or "")
     assert "\b\n" in (command.help or "")  # click leaves its lines alone
+
+
+def test_pages_name_commands_that_do_something_by_themselves() -> None:
+    """`amrgate org` alone is not one: it wants to know what to do."""
+    named = {
+        tuple(words.split())
+        for page in (FOLDER / "templates").iterdir()
+        for words in re.findall(r"amrgate ([a-z -]+)<", page.read_text())
+    }
+    runs: set[tuple[str | None, ...]] = {
+        (one.name,) for one in GROUPS if getattr(one, "invoke_without_command", True)
+    }
+    runs |= {(group.name, name) for group in GROUPS for name in getattr(group, "commands", {})}
+
+    assert named
+    assert {tuple(word for word in one if word[0] != "-") for one in named} <= runs
 
 
 @pytest.mark.parametrize("columns", [80, 40])
