@@ -73,11 +73,16 @@ def _every_route() -> APIRouter:
     return router
 
 
+@cache
+def _version() -> str:
+    return version("amrgate")
+
+
 def bare_app() -> FastAPI:
     """Every route, with nothing behind them: enough to describe the API."""
     app = FastAPI(
         title="amrgate",
-        version=version("amrgate"),
+        version=_version(),
         description="An SSH certificate authority that gates access on how people logged in.",
         docs_url=None,  # its page would load scripts from elsewhere; /openapi.json is enough
         redoc_url=None,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
 
+from ca.ops.main import GARBAGE
+
 if TYPE_CHECKING:
     import pytest
 
@@ -99,6 +101,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker in item.iter_markers("attack"):
             item.user_properties.extend(("attack", number) for number in marker.args)
     items.sort(key=lambda item: item.path.stem not in SLOWEST)
+
+
+# As the commands do. What is imported stays, and so does what is collected.
+gc.set_threshold(GARBAGE)
 
 
 def pytest_collection_finish() -> None:

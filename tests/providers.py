@@ -20,7 +20,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from ca.identity.sso import logins
+from ca.identity.sso.providers import secret_purpose
 from ca.store import sso as store
 from ca.store.directory import find_organization
 from ca.store.engine import writing
@@ -213,7 +213,7 @@ def register(  # noqa: PLR0913 how a provider is known
     domains: tuple[str, ...] = (),
 ) -> Provider:
     """Make it a provider of an organization, which may have the slug already."""
-    purpose = logins.secret_purpose(slug, provider.url)
+    purpose = secret_purpose(slug, provider.url)
     with writing(services.engine) as connection:
         found = find_organization(connection, organization)
         assert found

@@ -55,7 +55,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with new_services(new_sqlite(data), data) as services:
         apply_text(services.engine, HERE)
         add_what_no_file_holds(services)
-        yield Stage(services, data)
+        stage = Stage(services, data)
+        with stage.http:  # one event loop, as in a worker, where each request would begin its own
+            yield stage
 
 
 @pytest.mark.attack(154)

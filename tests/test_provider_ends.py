@@ -15,8 +15,9 @@ from ca.errors import NotAuthenticated
 from ca.identity import sessions as own_sessions
 from ca.identity.factors import Acting
 from ca.identity.proofs import Proof
-from ca.identity.sso import logins
+from ca.identity.sso import identities, logins
 from ca.identity.sso.id_token import Login
+from ca.identity.sso.providers import NoProvider
 from ca.oauth.grants import Agreement, begin_grant
 from ca.store import sessions, sso, tables
 from ca.store.engine import reading, writing
@@ -170,8 +171,8 @@ def test_no_login_in_flight_outlives_the_provider(
     with pytest.raises(NotAuthenticated):
         own_sessions.add_proofs(acme.engine, present, proofs, now)
     acting = Acting(bob.user.id, present.id, bob.session.proofs)
-    with pytest.raises(logins.NoProvider):
-        logins.link(acme.engine, acting, provider, replace(login, subject="bob"), now)
+    with pytest.raises(NoProvider):
+        identities.link(acme.engine, acting, provider, replace(login, subject="bob"), now)
     assert lives(acme, present.id)
 
 

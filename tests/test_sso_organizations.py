@@ -13,7 +13,7 @@ from ca.directory.apply.document import InvalidFile
 from ca.hosts.content import content_of
 from ca.identity.proofs import Proof, amr_of
 from ca.identity.sessions import hash_of
-from ca.identity.sso import logins
+from ca.identity.sso import providers
 from ca.ops.main import main
 from ca.store import hosts, known_browsers, people
 from ca.store import sso as store
@@ -355,8 +355,8 @@ def test_the_operator_says_which_addresses_lead_to_a_provider(
         return CliRunner().invoke(main, words).output
 
     assert operate("acme", "acme.example") == "acme: acme.example\n"
-    assert [one.slug for one in logins.offered(acme.engine, "x@ACME.example")] == ["acme"]
+    assert [one.slug for one in providers.offered(acme.engine, "x@ACME.example")] == ["acme"]
     assert "is not a domain" in operate("acme", "@acme.example")
     assert "There is no provider" in operate("other", "acme.example")
     assert operate("acme") == "acme: no domains\n"
-    assert logins.offered(acme.engine, "x@acme.example") == []
+    assert providers.offered(acme.engine, "x@acme.example") == []

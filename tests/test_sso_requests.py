@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ca.identity.sso.client import discover
-from ca.identity.sso.fetch import Networks, NotReached, Refused, get_json, post_form
+from ca.identity.sso.fetch import NotReached, get_json, post_form
+from ca.identity.sso.networks import Networks, Refused
 from tests.providers import NETWORKS, OpenIDProvider, register
 from tests.web import Browser, Person
 

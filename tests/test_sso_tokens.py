@@ -12,8 +12,8 @@ from joserfc import jws
 from joserfc.jwk import RSAKey
 
 from ca.identity.sso import id_token
-from ca.identity.sso.fetch import Refused
 from ca.identity.sso.id_token import Expected, Login
+from ca.identity.sso.networks import Refused
 from tests.providers import SECRET, OpenIDProvider, sign_on, signing_key
 from tests.web import ISSUER, Browser, Client, Person
 

@@ -13,7 +13,7 @@ from ca.api.shapes import moment
 from ca.api.totp import Oneself, acting_of
 from ca.directory import people, providers
 from ca.identity import notices
-from ca.identity.sso.fetch import Networks
+from ca.identity.sso.networks import Networks
 from ca.services import Given, Services
 from ca.store import directory
 from ca.store import sso as store

@@ -22,10 +22,10 @@ from ca.directory import people
 from ca.errors import CAError, InsufficientAuthentication, InvalidRequest
 from ca.http import status_of
 from ca.identity import factors, notices, stepup
-from ca.identity.sso import logins
-from ca.identity.sso.fetch import Networks
+from ca.identity.sso import identities, logins, providers
 from ca.identity.sso.id_token import Login
 from ca.identity.sso.logins import Begun, NotLinked, Site
+from ca.identity.sso.networks import Networks
 from ca.identity.stepup import NONE, Step, earliest
 from ca.oauth.forms import Form
 from ca.services import Given, Services
@@ -56,7 +56,7 @@ def find_provider(services: Given, form: Form) -> Response:
     """Leads to the providers for an address. The answer tells nothing of accounts."""
     purpose = flow.unseal(services.keys.seal, form.get("for", ""), int(time.time()))
     typed = form.get("provider", "")[:MAX_TYPED]
-    found = logins.offered(services.engine, typed)
+    found = providers.offered(services.engine, typed)
     error = "" if found else "No single sign-on provider is known for this. Log in another way."
     return _providers_page(services, purpose, found, typed, error)
 
@@ -99,7 +99,7 @@ def show_identities(services: Given, request: Request) -> Response:
     session, _found = logged_in(services, request)
     with reading(services.engine) as connection:
         linked = store.identities_of(connection, session.user.id)
-        providers = store.providers_for(connection, session.user.id)
+        offered = store.providers_for(connection, session.user.id)
     return show(
         "identities.html",
         user=session.user,
@@ -107,7 +107,7 @@ def show_identities(services: Given, request: Request) -> Response:
             {"identity": one, "added": _day(one.created_at), "used": _day(one.used_at)}
             for one in linked
         ],
-        providers=[{"provider": one, "host": urlsplit(one.issuer).netloc} for one in providers],
+        providers=[{"provider": one, "host": urlsplit(one.issuer).netloc} for one in offered],
     )
 
 
@@ -116,7 +116,7 @@ def begin_link(services: Given, request: Request, form: Form) -> Response:
     """Leads to the provider at which an account is to be linked. Only a form of ours gets here."""
     now = int(time.time())
     session, _found = logged_in(services, request)
-    logins.check_may_link(services.engine, acting(session), now)
+    identities.check_may_link(services.engine, acting(session), now)
     slug = form.get("provider", "")
     with reading(services.engine) as connection:
         provider = store.find_provider(connection, slug)
@@ -164,7 +164,7 @@ def _linked(
         raise NotLoggedIn
     try:
         provider, login = _finished(services, begun, answer, now)
-        logins.link(services.engine, acting(session), provider, login, now)
+        identities.link(services.engine, acting(session), provider, login, now)
     except InsufficientAuthentication:
         raise
     except CAError as error:

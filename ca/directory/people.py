@@ -9,7 +9,7 @@ from ca import audit
 from ca.directory.apply.grammar import DISPLAY_NAME
 from ca.directory.governed import governed
 from ca.errors import InvalidRequest, NotFound
-from ca.identity.sso import logins
+from ca.identity.sso import identities
 from ca.identity.token_ends import end_tokens, end_tokens_resting_on
 from ca.store import directory, members, people, webauthn
 from ca.store.engine import writing
@@ -53,7 +53,7 @@ def unlink(engine: Engine, acting: Acting, identity_id: str, now: int) -> None:
     with writing(engine) as connection:
         directory.lock(connection)
         with governed(connection, members.organizations_of(connection, acting.user_id)):
-            logins.unlink(connection, acting, identity_id, now)
+            identities.unlink(connection, acting, identity_id, now)
 
 
 def enable(engine: Engine, username: str, actor: str, now: int) -> None:

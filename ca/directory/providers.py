@@ -17,7 +17,7 @@ from ca.directory.apply.diff import Change
 from ca.directory.governed import governed
 from ca.errors import Conflict, InvalidRequest, NotFound
 from ca.identity.proofs import LOGIN
-from ca.identity.sso.logins import secret_purpose
+from ca.identity.sso.providers import secret_purpose
 from ca.identity.sso.retirement import end_all_resting_on
 from ca.store import directory
 from ca.store import sso as store
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ca.directory.apply.grammar import Form
     from ca.directory.read import OrganizationView
-    from ca.identity.sso.fetch import Networks
+    from ca.identity.sso.networks import Networks
     from ca.keys import Seal
 
 MAX_PROVIDERS = 20  # of one organization

@@ -25,7 +25,6 @@ from ca.store.engine import open_engine
 BACKLOG = 2048  # connections that wait to be accepted
 GRACE = 5  # seconds that requests under way get when we are told to stop
 MAX_WORKERS = 64
-GARBAGE = 20_000  # new objects before a worker looks for cycles: Python would at 700
 RESTART_LIMIT = 10  # workers that may die before we give up: one that cannot start never will
 
 log = structlog.get_logger()
@@ -119,7 +118,6 @@ def work(chosen: Settings, keys: Keyring, opened: socket.socket) -> None:
     from ca.app import create_app, open_services
     from ca.ops.heads import BoundedHeads
 
-    gc.set_threshold(GARBAGE)
     with open_services(chosen, keys) as services:
         config = uvicorn.Config(
             create_app(services),

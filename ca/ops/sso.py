@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from ca import audit
 from ca.directory.apply.grammar import is_host
 from ca.errors import InvalidRequest, NotFound
-from ca.identity.sso.logins import secret_purpose
+from ca.identity.sso.providers import secret_purpose
 from ca.keys import keyring
 from ca.ops.database import open_database, operator
 from ca.ops.options import data_option, known_passphrase, passphrase_option

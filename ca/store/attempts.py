@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from sqlalchemy import Column, ColumnElement, Connection, case, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from ca.store.absent import if_absent
 from ca.store.tables import attempts
 
 
@@ -89,9 +89,5 @@ def _one_less(column: Column[int]) -> ColumnElement[int]:
 
 
 def _add_if_absent(connection: Connection, subject: str) -> None:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    connection.execute(
-        dialect.insert(attempts)
-        .values(subject=subject, failures=0, since_rest=0, last_at=0)
-        .on_conflict_do_nothing()
-    )
+    row = {"subject": subject, "failures": 0, "since_rest": 0, "last_at": 0}
+    connection.execute(if_absent(connection, attempts).values(row))

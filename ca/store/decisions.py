@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from ca.store.absent import if_absent
 from ca.store.tables import decisions, services, users
 
 if TYPE_CHECKING:
@@ -45,10 +45,8 @@ class Wanted(NamedTuple):
 
 def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int | None:
     """Keep those that are not kept yet; return the number of the last one, None for none."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(decisions).on_conflict_do_nothing()
     if rows:
-        connection.execute(statement, rows)
+        connection.execute(if_absent(connection, decisions), rows)
     hosts = {row["host"] for row in rows}
     last: int | None = connection.execute(
         select(func.max(decisions.c.id)).where(decisions.c.host.in_(hosts))

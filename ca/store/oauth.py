@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ca.identity.proofs import Proofs, from_fields, to_fields
+from ca.store.absent import if_absent
 from ca.store.tables import authorization_codes, refresh_tokens, revoked_access_tokens
 
 
@@ -117,9 +117,8 @@ def revoke_access_token(connection: Connection, jti: str, expires_at: int, now: 
     connection.execute(
         delete(revoked_access_tokens).where(revoked_access_tokens.c.expires_at <= now)
     )
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    revoke = dialect.insert(revoked_access_tokens).values(jti=jti, expires_at=expires_at)
-    connection.execute(revoke.on_conflict_do_nothing())  # a client may ask twice at once
+    row = {"jti": jti, "expires_at": expires_at}  # a client may ask twice at once
+    connection.execute(if_absent(connection, revoked_access_tokens).values(row))
 
 
 def _code(row: Row[*tuple[Any, ...]]) -> Code:

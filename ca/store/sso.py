@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from ca.store.absent import insert_if_absent
 from ca.store.people import USER_COLUMNS, User, user_of
 from ca.store.tables import (
     identities,
@@ -25,7 +25,7 @@ from ca.store.tables import (
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import ColumnElement, Row, Table
+    from sqlalchemy import ColumnElement, Row
 
 SPENT_KEPT = 600  # seconds after a state could no longer come back
 
@@ -125,7 +125,7 @@ def change_client(connection: Connection, before: Provider, after: Provider) -> 
 def add_provider(connection: Connection, slug: str, organization_id: str) -> bool:
     """Give the organization this slug; False if somebody has it or had it."""
     values = {"slug": slug, "organization_id": organization_id}
-    return _insert_if_absent(connection, sso_providers, values)
+    return insert_if_absent(connection, sso_providers, values)
 
 
 def hold_provider(connection: Connection, slug: str) -> bool:
@@ -192,7 +192,7 @@ def spend_state(connection: Connection, state_hash: str, expires_at: int, now: i
     """
     connection.execute(delete(sso_states).where(sso_states.c.expires_at < now - SPENT_KEPT))
     values = {"state_hash": state_hash, "expires_at": expires_at}
-    return _insert_if_absent(connection, sso_states, values)
+    return insert_if_absent(connection, sso_states, values)
 
 
 # --- identities -----------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def identities_of(connection: Connection, user_id: str) -> list[Identity]:
 
 def add_identity(connection: Connection, identity: Identity) -> bool:
     """Link it; False if it is somebody's."""
-    return _insert_if_absent(connection, identities, asdict(identity))
+    return insert_if_absent(connection, identities, asdict(identity))
 
 
 def hold_identity(connection: Connection, user_id: str, slug: str) -> bool:
@@ -300,10 +300,3 @@ def _identity(row: Any) -> Identity:
         created_at=row.linked_at,
         used_at=row.used_at,
     )
-
-
-def _insert_if_absent(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).values(values).on_conflict_do_nothing()
-    key = next(iter(table.primary_key))
-    return connection.execute(statement.returning(key)).one_or_none() is not None

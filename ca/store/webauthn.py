@@ -4,9 +4,9 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, and_, delete, literal, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, and_, delete, literal, or_, select, update
 
+from ca.store.absent import insert_if_absent
 from ca.store.people import User, find_user
 from ca.store.tables import webauthn_challenges, webauthn_handles, webauthn_keys
 
@@ -69,7 +69,7 @@ def find_held(connection: Connection, credential_id: bytes) -> Held | None:
 def make_handle(connection: Connection, user_id: str) -> bytes:
     """What the user's passkeys call them; made up where there is nothing yet."""
     values = {"user_id": user_id, "handle": secrets.token_bytes(HANDLE)}
-    _insert_if_absent(connection, webauthn_handles, values)
+    insert_if_absent(connection, webauthn_handles, values)
     return _handle(connection, user_id)
 
 
@@ -84,7 +84,7 @@ def add_key(connection: Connection, key: Key) -> bool:
     """Store a new key; False if there is one with this credential id, whoever's."""
     values = {column.name: getattr(key, column.name) for column in webauthn_keys.c}
     values["transports"] = list(key.transports)
-    return _insert_if_absent(connection, webauthn_keys, values)
+    return insert_if_absent(connection, webauthn_keys, values)
 
 
 def use_key(
@@ -148,14 +148,7 @@ def spend_challenge(connection: Connection, challenge_hash: str, expires_at: int
     columns = webauthn_challenges.c
     connection.execute(delete(webauthn_challenges).where(columns.expires_at < now - SPENT_KEPT))
     values = {"challenge_hash": challenge_hash, "expires_at": expires_at}
-    return _insert_if_absent(connection, webauthn_challenges, values)
-
-
-def _insert_if_absent(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).values(values).on_conflict_do_nothing()
-    key = next(iter(table.primary_key))
-    return connection.execute(statement.returning(key)).one_or_none() is not None
+    return insert_if_absent(connection, webauthn_challenges, values)
 
 
 def _key_of(row: Row[*tuple[Any, ...]]) -> Key:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ca.identity.sso.fetch import Networks, Refused
+from ca.identity.sso.networks import Networks, Refused
 from sshd_hook import names
 
 if TYPE_CHECKING:

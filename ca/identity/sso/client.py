@@ -8,8 +8,9 @@ from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from ca.identity.sso import id_token
-from ca.identity.sso.fetch import Networks, NotReached, Refused, get_json, post_form
+from ca.identity.sso.fetch import NotReached, get_json, post_form
 from ca.identity.sso.id_token import Expected, Login
+from ca.identity.sso.networks import Networks, Refused
 
 DISCOVERY = "/.well-known/openid-configuration"
 

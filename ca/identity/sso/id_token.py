@@ -12,7 +12,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from ca.identity.sso.fetch import Refused
+from ca.identity.sso.networks import Refused
 
 # What a provider signs with its private key: never a secret that we share with it, never "none".
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")

@@ -11,40 +11,28 @@ alone, once, and for ten minutes.
 import base64
 import json
 import secrets
-import uuid
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from ca import audit
-from ca.errors import CAError, Conflict, Denied, InvalidRequest, NotAuthenticated, NotFound
-from ca.identity.factors import Acting, begin_change, changed, check_may_change
+from ca.errors import CAError, Denied, InvalidRequest, NotAuthenticated
 from ca.identity.proofs import LOGIN, Proof, Proofs
 from ca.identity.sessions import hash_of
 from ca.identity.sso import client
 from ca.identity.sso.client import Question, Registration
-from ca.identity.sso.fetch import Networks
 from ca.identity.sso.id_token import Login
-from ca.identity.token_ends import end_tokens_resting_on
+from ca.identity.sso.networks import Networks
+from ca.identity.sso.providers import find, note_tested, secret_purpose
 from ca.keys import Seal
-from ca.store import directory
 from ca.store import sso as store
-from ca.store.engine import reading, writing
+from ca.store.engine import writing
 from ca.store.people import User
-from ca.store.revocations import Cause
-from ca.store.sessions import end_sessions
-from ca.store.sso import Identity, Provider
+from ca.store.sso import Provider
 
 LIFETIME = 600  # seconds at the provider
 OLDEST = 86400  # seconds: a login at a provider is asked for again each day
 _SEALED_FOR = "sso"
-
-
-class NoProvider(NotFound):
-    """There is none, or it is retired."""
-
-    def __init__(self) -> None:
-        super().__init__("There is no such single sign-on provider. Log in another way.")
 
 
 class NotLinked(NotAuthenticated):
@@ -105,7 +93,7 @@ def begin(  # noqa: PLR0913 where to, and what for
         NoProvider: nobody can be sent there.
         NotReached: it does not answer.
     """
-    provider = _find(site.engine, slug)
+    provider = find(site.engine, slug)
     question = Question(
         state=secrets.token_urlsafe(32),
         nonce=secrets.token_urlsafe(32),
@@ -153,7 +141,7 @@ def finish(site: Site, begun: Begun, answer: dict[str, str], now: int) -> tuple[
         Declined: it did not log them in.
         NotReached: it did not say who they are in a way that counts.
     """
-    provider = _find(site.engine, begun.slug)
+    provider = find(site.engine, begun.slug)
     expires = begun.asked_at + LIFETIME
     with writing(site.engine) as connection:
         spent = store.spend_state(connection, hash_of(begun.question.state), expires, now)
@@ -192,79 +180,10 @@ def log_in(engine: Engine, provider: Provider, login: Login, now: int) -> User:
         else:
             identity, user = found
             store.use_identity(connection, identity.id, now)
-            _note_tested(connection, provider, user.id, now)
+            note_tested(connection, provider, user.id, now)
     if user is None:
         raise NotLinked(provider.label)
     return user
-
-
-def link(engine: Engine, acting: Acting, provider: Provider, login: Login, now: int) -> None:
-    """Link the identity that came back to the account of whoever is logged in.
-
-    Raises:
-        InsufficientAuthentication: this session may not.
-        NoProvider: it was retired meanwhile.
-        Conflict: it is somebody else's.
-    """
-    with writing(engine) as connection:
-        # First: whoever ends it holds it, and then those who are linked to it.
-        if not store.hold_provider(connection, provider.slug):
-            raise NoProvider
-        begin_change(connection, acting, now)
-        if store.is_anothers(connection, provider.issuer, login.subject, acting.user_id):
-            raise Conflict(f"This account at {provider.label} is linked to somebody else's here.")
-        if not store.add_identity(connection, _new_identity(acting, provider, login, now)):
-            raise Conflict(f"Your account at {provider.label} is linked already.")
-        _note_tested(connection, provider, acting.user_id, now)
-        cause = Cause(now, acting.user_id, "identity:link")
-        changed(connection, acting, cause, provider=provider.slug)
-
-
-def unlink(connection: Connection, acting: Acting, identity_id: str, now: int) -> None:
-    """Unlink an identity; every session that rests on it ends, also the present one.
-
-    `ca.directory.people.unlink` sees to it that nobody is missed who decides.
-
-    Raises:
-        InsufficientAuthentication: this session may not.
-        NotFound: the account has no such identity.
-        Conflict: there is no other way to log in.
-    """
-    begin_change(connection, acting, now)
-    theirs = store.identities_of(connection, acting.user_id)
-    gone = next((one for one in theirs if one.id == identity_id), None)
-    if gone is None:
-        raise NotFound("There is no such identity.")
-    if len(theirs) == 1 and not store.has_password(connection, acting.user_id):
-        raise Conflict("This is your only way to log in. Set a password first.")
-    store.remove_identity(connection, gone.id)
-    amr = f"{LOGIN}{gone.slug}"
-    cause = Cause(now, acting.user_id, "identity:unlink")
-    end_tokens_resting_on(connection, acting.user_id, [amr], cause)
-    rests = any(one.amr == amr for one in acting.proofs)
-    but = "" if rests else acting.session_id
-    revoked = end_sessions(connection, acting.user_id, cause, but=but)
-    audit.append_revoking(connection, cause, acting.user_id, revoked, provider=gone.slug)
-
-
-def check_may_link(engine: Engine, acting: Acting, now: int) -> None:
-    """Whether this session may link an identity.
-
-    Raises:
-        InsufficientAuthentication: it may not.
-    """
-    with reading(engine) as connection:
-        check_may_change(connection, acting, now)
-
-
-def offered(engine: Engine, typed: str) -> list[Provider]:
-    """The providers for an e-mail address, or the one with this name. They tell of no account."""
-    _local, at, domain = typed.strip().lower().rpartition("@")
-    with reading(engine) as connection:
-        if at:
-            return store.providers_with_domain(connection, domain)
-        named = store.find_provider(connection, domain)
-    return [named] if named else []
 
 
 def registration_of(key: Seal, provider: Provider) -> Registration:
@@ -273,35 +192,3 @@ def registration_of(key: Seal, provider: Provider) -> Registration:
     purpose = secret_purpose(provider.slug, provider.issuer)
     secret = "" if sealed is None else key.open(sealed, purpose).decode()
     return Registration(provider.issuer, provider.client_id, secret, provider.scopes)
-
-
-def secret_purpose(slug: str, issuer: str) -> str:
-    """What a client secret is sealed for: with another issuer it must be given again."""
-    return f"sso client of {slug} at {issuer}"
-
-
-def _find(engine: Engine, slug: str) -> Provider:
-    with reading(engine) as connection:
-        provider = store.find_provider(connection, slug)
-    if provider is None:
-        raise NoProvider
-    return provider
-
-
-def _note_tested(connection: Connection, provider: Provider, user_id: str, now: int) -> None:
-    """A provider may be required once an admin of its organization came back from it."""
-    role = directory.member_role(connection, provider.organization_id, user_id)
-    if role in ("owner", "admin"):
-        store.note_tested(connection, provider, now)
-
-
-def _new_identity(acting: Acting, provider: Provider, login: Login, now: int) -> Identity:
-    return Identity(
-        id=str(uuid.uuid4()),
-        user_id=acting.user_id,
-        issuer=provider.issuer,
-        subject=login.subject,
-        slug=provider.slug,
-        created_at=now,
-        used_at=None,
-    )
