@@ -148,6 +148,21 @@ def test_a_list_is_read_page_by_page_in_both_directions(team: Services) -> None:
     assert items == everybody[::-1]
 
 
+@pytest.mark.parametrize("direction", ["", "sort=-user_id&"])
+def test_a_page_that_is_empty_by_now_is_answered(team: Services, direction: str) -> None:
+    api = log_in(team, "dave", "pwd")
+    page = api.get(f"{HERE}?{direction}page[size]=2").json()
+    following = page["_links"]["next"]["href"]
+    last = api.get(following).json()
+    for one in last["items"]:
+        api.http.delete(f"{HERE}/{one['user_id']}")
+    assert api.get(following).json()["items"] == []
+    for one in page["items"]:
+        api.http.delete(f"{HERE}/{one['user_id']}")
+    empty = api.get(last["_links"]["previous"]["href"])
+    assert (empty.status_code, empty.json()["items"]) == (200, [])
+
+
 @pytest.mark.parametrize(
     "query", ["page[size]=0", "page[size]=201", "page[after]=x", "sort=name", "filter[name]=x"]
 )

@@ -83,12 +83,13 @@ class Listing:
 
         ordered = sorted(found, key=place, reverse=backwards)
         start, end = _cut([place(item) for item in ordered], asked, size, backwards=backwards)
-        links = {"self": _link(asked)}
-        if end < len(ordered):
-            links["next"] = _link(asked, "page[after]", place(ordered[end - 1]))
-        if start:
-            links["previous"] = _link(asked, "page[before]", place(ordered[start]))
-        return Page(ordered[start:end], len(ordered), links)
+        shown, links = ordered[start:end], {"self": _link(asked)}
+        # What stood where the page begins or ends may be gone: then nothing leads on from there.
+        if shown and end < len(ordered):
+            links["next"] = _link(asked, "page[after]", place(shown[-1]))
+        if shown and start:
+            links["previous"] = _link(asked, "page[before]", place(shown[0]))
+        return Page(shown, len(ordered), links)
 
     def _filters(self, asked: Asked) -> list[Callable[[Item], bool]]:
         wanted = [(name, value) for name, value in asked.query if name.startswith("filter[")]
