@@ -12,7 +12,7 @@ import pytest
 
 from ca.oauth.clients import is_redirect
 from tests.oauth import claims_of, fault_of, is_good
-from tests.web import BACK, ISSUER, Browser, Client, add_person, keyring, pass_time
+from tests.web import BACK, ISSUER, Browser, Client, add_person, code_of, keyring, pass_time
 
 if TYPE_CHECKING:
     from ca.services import Services
@@ -222,7 +222,11 @@ def test_a_scope_is_given_if_it_is_asked_for_and_ours(
     services: Services, asked: str, given: str
 ) -> None:
     client, alice = Client(services), add_person(services, "alice")
-    answer = client.exchange(client.log_in(Browser(services), alice, scope=asked)).json()
+    browser = Browser(services)
+    page = browser.log_in(browser.get(client.url(scope=asked)), alice)
+    assert "until you log out; for 30 days at most" in page.text, "so long a login may be renewed"
+    answer = client.exchange(code_of(browser.submit(page, decision="allow"))).json()
+    assert "refresh_token" in answer
     assert answer["scope"] == claims_of(answer["access_token"])["scope"] == given
 
 
