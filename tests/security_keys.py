@@ -54,7 +54,12 @@ class Desk:
         return webauthn.ask(self.services.keys.seal, SITE, asked, (), self.now - ago)
 
     def check(
-        self, asked: Asked, question: Question, credential: str, browser: str = ""
+        self,
+        asked: Asked,
+        question: Question,
+        credential: str,
+        browser: str = "",
+        address: str = "192.0.2.1",
     ) -> webauthn.Use:
         return webauthn.check(
             self.services.engine,
@@ -64,11 +69,19 @@ class Desk:
             answer=Answer(question.sealed, credential),
             now=self.now,
             browser=browser,
+            address=address,
         )
 
-    def use(self, key: Authenticator, asked: Asked = BROWSER, *, browser: str = "") -> webauthn.Use:
+    def use(
+        self,
+        key: Authenticator,
+        asked: Asked = BROWSER,
+        *,
+        browser: str = "",
+        address: str = "192.0.2.1",
+    ) -> webauthn.Use:
         question = self.ask(asked)
-        return self.check(asked, question, key.get(question.options), browser)
+        return self.check(asked, question, key.get(question.options), browser, address)
 
     def offer(self, me: Acting) -> Question:
         engine, seal = self.services.engine, self.services.keys.seal

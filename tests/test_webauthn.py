@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from ca.errors import InvalidRequest, TooManyAttempts
 from ca.identity import accounts, attempts, webauthn
@@ -15,11 +15,11 @@ from ca.identity.ceremony import LIFETIME
 from ca.identity.proofs import Proof
 from ca.identity.webauthn import Question, WrongKey
 from ca.store import attempts as counts
-from ca.store import directory
+from ca.store import directory, tables
 from ca.store import webauthn as store
 from ca.store.engine import open_engine, reading, writing
 from ca.store.tables import webauthn_challenges
-from tests.authenticator import ELIGIBLE, PRESENT, VERIFIED
+from tests.authenticator import ELIGIBLE, PRESENT, VERIFIED, Authenticator
 from tests.security_keys import BROWSER, Desk, acting, authenticator, user
 from tests.test_totp import at_once
 from tests.web import PASSWORD, add_person
@@ -274,6 +274,35 @@ def test_who_is_told_a_keys_id_does_not_lock_its_owner_out(desk: Desk) -> None:
 
     assert desk.use(key, browser="hers").user.id == alice.id
     assert desk.use(key).user.id == alice.id, "and then everywhere"
+
+
+@pytest.mark.attack(120, 121)
+def test_who_makes_up_keys_fills_nothing_up_and_keeps_nobody_out(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webauthn, "MAX_FAILED", 3)
+    alice, key = add_person(desk.services, "alice"), authenticator()
+    desk.register(acting(alice, "pwd"), key)
+
+    def fail(key: Authenticator, address: str) -> tuple[int, int]:
+        """Fail with it, and return how many audit records and counts there are then."""
+        with pytest.raises(WrongKey):
+            desk.use(key, address=address)
+        with reading(desk.services.engine) as connection:
+            rows = select(func.count()).select_from(tables.attempts)
+            return desk.events("login:fail"), connection.execute(rows).scalar_one()
+
+    for number in range(3):
+        made_up, counted = fail(authenticator(), f"2001:db8::{number}")
+    assert (made_up, desk.events("login:flood")) == (3, 1)
+
+    # One that somebody has and one that nobody has are the same to whoever tries them, ever so often.
+    known, unknown = replace(key, _key=authenticator().key), authenticator()
+    for _ in range(attempts.FREE + 2):
+        assert fail(known, "2001:db8::f") == fail(unknown, "2001:db8::f") == (3, counted)
+    assert desk.use(key, address="2001:db8::f").user.id == alice.id
+    assert fail(unknown, "2001:db8:0:1::1")[0] == 4, "another network"
+    assert desk.events("login:flood") == 1
 
 
 @pytest.mark.attack(105, 118)

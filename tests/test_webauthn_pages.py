@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ca.identity import webauthn
 from tests.authenticator import ELIGIBLE, PRESENT, VERIFIED
 from tests.databases import new_sqlite
+from tests.directory import records
 from tests.oauth import claims_of
 from tests.security_keys import SITE, added, answered, authenticator, mails
 from tests.web import PASSWORD, Browser, Client, add_person, code_of, new_services, pass_time
@@ -156,6 +158,17 @@ def test_the_login_page_tells_nothing_of_who_has_a_key(site: Services) -> None:
         pages.append((page.status_code, asked))
         assert asked[0]["allowCredentials"] == []
     assert pages[0] == pages[1]
+
+
+def test_the_address_that_makes_up_keys_is_the_one_that_asks(
+    site: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webauthn, "MAX_FAILED", 1)
+    browser = Browser(site)
+    for _ in range(2):
+        assert answered(browser, browser.get("/login"), authenticator()).status_code == 401
+    failed = [one for one in records(site.engine) if one[0].startswith("login:")]
+    assert failed == [("login:fail", "", ""), ("login:flood", "", "192.0.2.7")]
 
 
 @pytest.mark.attack(128)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from ca.console import flow
-from ca.console.browser import browser_of
+from ca.console.browser import browser_of, visitor_of
 from ca.console.edge import PageRoute
 from ca.console.flow import Purpose
 from ca.console.pages import KEY_SCRIPT, show
@@ -115,7 +115,16 @@ def _used(
     engine, key, site = services.engine, services.keys.seal, _site(services)
     now = int(time.time())
     browser = browser_of(services.settings, request)
-    use = webauthn.check(engine, key, site, asked, answer=_answer(form), now=now, browser=browser)
+    use = webauthn.check(
+        engine,
+        key,
+        site,
+        asked,
+        answer=_answer(form),
+        now=now,
+        browser=browser,
+        address=visitor_of(request).address,
+    )
     if use.counter_fell:
         notices.tell(services.settings, use.user, "webauthn:counter")
     return proved(services, request, purpose, use.user, (use.proof,))

@@ -18,12 +18,13 @@ from sqlalchemy import Connection, Engine
 from ca import audit
 from ca.errors import CAError, Conflict, InvalidRequest, NotAuthenticated, NotFound
 from ca.identity import attempts, ceremony, recovery
-from ca.identity.accounts import record_failure
+from ca.identity.attempts import in_window, network_of
 from ca.identity.ceremony import LIFETIME, NotSound, Seen, Site
 from ca.identity.factors import Acting, begin_change, changed, removed, store_codes
 from ca.identity.proofs import Proof
 from ca.identity.sessions import hash_of
 from ca.keys import Seal
+from ca.store import attempts as counts
 from ca.store import directory, known_browsers, people
 from ca.store import webauthn as store
 from ca.store.engine import reading, writing
@@ -34,6 +35,10 @@ from ca.store.webauthn import Held, Key
 CHALLENGE = 32  # bytes
 MAX_KEYS = 20  # of one account
 MAX_NAME = 64  # characters
+
+MAX_FAILED = 100
+"""Wrong answers that are counted and recorded of one address, or network of IPv6, in an hour. Nothing is
+hashed for a made-up key: without this, who makes some up fills the audit log as fast as it writes."""
 
 
 class WrongKey(NotAuthenticated):
@@ -135,6 +140,7 @@ def check(  # noqa: PLR0913 what was asked, and what was answered
     answer: Answer,
     now: int,
     browser: str = "",
+    address: str = "",
 ) -> Use:
     """Whose key answered, and the proof that they have it.
 
@@ -142,6 +148,9 @@ def check(  # noqa: PLR0913 what was asked, and what was answered
     cannot be guessed, and who guesses somebody's password must not lock them out with their key.
     Whoever knows the password is told the key's id, too: so browsers that the key's owner knows
     have a count of their own. `browser` is what the browser's cookie says.
+
+    From an `address` that was wrong too often, nothing is counted or recorded any more, whether or not
+    somebody has the key: nobody can tell, and right answers count, also of others behind it.
 
     Raises:
         InvalidRequest: the question was not ours, was not put here, or is too old.
@@ -153,21 +162,36 @@ def check(  # noqa: PLR0913 what was asked, and what was answered
         credential_id = ceremony.id_of(answer.credential)
     except NotSound as error:
         raise WrongKey from error
+    failed = in_window(f"Failed keys {network_of(address)}", now)
     with reading(engine) as connection:
+        floods = counts.find_count(connection, failed).failures >= MAX_FAILED
         held = store.find_held(connection, credential_id)
         owner = held.user.id if held else ""
         known = known_browsers.is_known(connection, owner, hash_of(browser), now)
     subject = attempts.of_key(credential_id, now, known=known)
-    attempts.admit(engine, subject, now)
+    if not floods:
+        attempts.admit(engine, subject, now)
     try:
         held, seen = _seen(site, asked, held, challenge, answer.credential)
         use = _count(engine, held, seen, challenge, now)
     except NotSound as error:
-        record_failure(engine, held.user.id if held else "", "webauthn")
+        if not floods:
+            _record_failure(engine, held.user.id if held else "", failed, address, now)
         raise WrongKey from error
     both = (attempts.of_key(credential_id, now, known=one) for one in (True, False))
     attempts.forget(engine, *both)
     return use
+
+
+def _record_failure(engine: Engine, user_id: str, failed: str, address: str, now: int) -> None:
+    """Record a wrong answer, and with the last that is recorded where they came from."""
+    factor = {"factor": "webauthn"}
+    with writing(engine) as connection:
+        if not counts.count_below(connection, failed, MAX_FAILED, now):
+            return
+        audit.append(connection, "login:fail", user_id, user_id, factor)
+        if counts.find_count(connection, failed).failures == MAX_FAILED:
+            audit.append(connection, "login:flood", "", address, factor)
 
 
 def _seen(
