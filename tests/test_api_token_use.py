@@ -226,6 +226,20 @@ def test_after_its_time_it_is_none_and_its_sessions_do_not_outlive_it(
     assert ("api_token:refuse", alice.id, alice.id) in records(one_ca.engine)
 
 
+def test_a_token_that_was_removed_does_not_fill_the_log(
+    one_ca: Services, alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grant, "MAX_REFUSED", 2)
+    api = log_in(one_ca, alice.username, "pwd", "otp")
+    token = made(api)
+    api.http.delete(f"{tokens_path(api)}/{token['id']}")
+
+    answers = {exchange(one_ca, token["token"]).status_code for _ in range(4)}
+
+    assert answers == {400}
+    assert records(one_ca.engine).count(("api_token:refuse", alice.id, alice.id)) == 2
+
+
 def test_whoever_asks_each_minute_fills_nothing_up(one_ca: Services, alice: Person) -> None:
     secret = made(log_in(one_ca, alice.username, "pwd", "otp"))["token"]
     for _ in range(3):

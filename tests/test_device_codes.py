@@ -14,6 +14,7 @@ from ca.oauth.device import ALPHABET
 from ca.store.engine import reading
 from ca.store.sessions import live_browser_session
 from tests.devices import Machine, type_code
+from tests.directory import records
 from tests.oauth import claims_of
 from tests.test_totp import at_once
 from tests.web import Browser, Client, add_person, pass_time
@@ -75,6 +76,11 @@ def test_a_code_dies_after_five_wrong_approvals(services: Services) -> None:
     stranger.submit(page, decision="allow")
     assert machine.outcome() == "access_denied"
     assert browser.submit(page, decision="allow").status_code == 409
+
+    for _ in range(3):
+        Browser(services).submit(page, decision="allow")
+    events = [event for event, _actor, _subject in records(services.engine)]
+    assert events.count("device:refuse") == 5, "with a link to it nobody fills the log"
 
 
 @pytest.mark.attack(107)

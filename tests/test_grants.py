@@ -15,6 +15,7 @@ from ca.oauth import grants, refresh, token
 from ca.store import oauth as store
 from ca.store.engine import open_engine, reading, writing
 from ca.store.oauth import find_refresh_token
+from tests.directory import records
 from tests.oauth import claims_of, is_good
 from tests.test_totp import at_once
 from tests.web import BACK, Browser, Client, add_person, pass_time
@@ -222,6 +223,10 @@ def test_an_access_token_is_revoked_alone(services: Services) -> None:
     assert revoke(services, given["access_token"]) == 200
     assert not is_good(services, given["access_token"])
     assert is_good(services, client.refresh(given["refresh_token"]).json()["access_token"])
+
+    assert revoke(services, given["access_token"]) == 200
+    events = [event for event, _actor, _subject in records(services.engine)]
+    assert events.count("token:revoke") == 1, "whoever holds it does not fill the log with its end"
 
 
 def test_a_token_is_revoked_twice_at_once(services: Services) -> None:

@@ -8,9 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from ca.identity.sso import logins
 from ca.store import sso as store
 from ca.store.engine import reading
-from tests.directory import log_in
+from tests.directory import log_in, records
 from tests.providers import OpenIDProvider, go, link, register, sign_on, tokens
 from tests.web import BACK, PASSWORD, Browser, Client, Person, add_person, pass_time
 
@@ -113,6 +114,19 @@ def test_an_address_links_nothing(
     assert page.status_code == 401
     assert "is not linked to an account here" in page.text
     assert linked(sso_acme, person) == []
+
+
+def test_a_provider_that_makes_people_up_does_not_fill_the_log(
+    sso_acme: Services, provider: OpenIDProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logins, "MAX_NOT_LINKED", 2)
+    register(sso_acme, provider)
+    browser = Browser(sso_acme)
+    for number in range(4):
+        provider.subject = f"made up {number}"
+        page = browser.submit(browser.get("/login/sso"), provider="acme")
+        assert sign_on(browser, provider, page).status_code == 401
+    assert records(sso_acme.engine).count(("login:fail", "", "")) == 2
 
 
 @pytest.mark.attack(202)

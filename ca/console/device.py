@@ -82,7 +82,7 @@ def take_confirm(services: Given, request: Request, form: Form) -> Response:
         if flow.step_of(services, purpose, session) is Step.DONE:
             approval.allow(services.engine, device, session, now)
             return show("device_done.html", user=session.user, allowed=True)
-    approval.count_refused(services.engine, device, session.user.id if session else "")
+    approval.count_refused(services.engine, device, session.user.id if session else "", now)
     return RedirectResponse(PAGE, 303)
 
 

@@ -27,6 +27,9 @@ SESSION_LIFETIME = LIFETIME + CERTIFICATE_LIFETIME
 MAX_MADE_UP = 100
 """Tokens that never were any, from one address in an hour. Behind it there may be a company."""
 
+MAX_REFUSED = 20
+"""Records in an hour that somebody still has a token that was removed: it opens nothing, nor the log."""
+
 
 def exchange_api_token(
     server: Server, client_id: str, token: str, address: str, now: int
@@ -69,8 +72,10 @@ def exchange_api_token(
             return Tokens(session)
         known = store.find_by_hash(connection, hash_of(token))
         if known is not None:  # somebody still has what was removed
-            about = {"client": client_id, "api_token": known.id}
-            audit.append(connection, "api_token:refuse", known.user_id, known.user_id, about)
+            kept = in_window(f"Refused token {known.id}", now)
+            if attempts.count_below(connection, kept, MAX_REFUSED, now):
+                about = {"client": client_id, "api_token": known.id}
+                audit.append(connection, "api_token:refuse", known.user_id, known.user_id, about)
         elif attempts.find_count(connection, made_up).failures >= MAX_MADE_UP:
             raise TooManyAttempts("Too many API tokens that are none. Try again later.", WINDOW)
         else:

@@ -143,12 +143,12 @@ def deny(engine: Engine, device: Device, session: BrowserSession, now: int) -> N
         audit.append(connection, "device:deny", session.user.id, session.id, detail)
 
 
-def count_refused(engine: Engine, device: Device, actor: str) -> None:
-    """Somebody wanted to allow it and may not: after some of these it is dead."""
+def count_refused(engine: Engine, device: Device, actor: str, now: int) -> None:
+    """Somebody wanted to allow it and may not: after some of these it is dead, and they say no more."""
     with writing(engine) as connection:
-        store.count_failure(connection, device.code_hash)
-        detail = {"client": device.client_id}
-        audit.append(connection, "device:refuse", actor, device.session_id, detail)
+        if store.count_failure(connection, device.code_hash, now):
+            detail = {"client": device.client_id}
+            audit.append(connection, "device:refuse", actor, device.session_id, detail)
 
 
 def _subjects(user_id: str, address: str, now: int) -> list[tuple[str, int]]:

@@ -30,6 +30,7 @@ def revoke(server: Server, client_id: str, token: str, now: int) -> None:
             access = verify_access_token(server.key, server.settings.issuer, token, now)
         except NotAuthenticated:
             return
-        if access.client_id == client_id:
-            store.revoke_access_token(connection, access.jti, access.exp, now)
+        if access.client_id == client_id and store.revoke_access_token(
+            connection, access.jti, access.exp, now
+        ):
             audit.append(connection, "token:revoke", access.sub, access.sid, {})

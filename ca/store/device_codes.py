@@ -133,13 +133,14 @@ def deny(connection: Connection, code_hash: str, user_id: str, now: int) -> bool
     return result.rowcount == 1
 
 
-def count_failure(connection: Connection, code_hash: str) -> None:
-    """Count an approval that was refused."""
-    connection.execute(
+def count_failure(connection: Connection, code_hash: str, now: int) -> bool:
+    """Count an approval that was refused; False if it does not wait for one any more."""
+    result = connection.execute(
         update(device_codes)
-        .where(device_codes.c.device_code_hash == code_hash)
+        .where(device_codes.c.device_code_hash == code_hash, *_is_open(now))
         .values(failures=device_codes.c.failures + 1)
     )
+    return result.rowcount == 1
 
 
 def find_state(connection: Connection, code_hash: str) -> State | None:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from ca.identity.proofs import Proofs, from_fields, to_fields
-from ca.store.absent import if_absent
+from ca.store.absent import insert_if_absent
 from ca.store.tables import authorization_codes, refresh_tokens, revoked_access_tokens
 
 
@@ -112,13 +112,13 @@ def spend_refresh_token(
     return result.rowcount == 1
 
 
-def revoke_access_token(connection: Connection, jti: str, expires_at: int, now: int) -> None:
-    """Take one access token out of use, until it would have expired anyway."""
+def revoke_access_token(connection: Connection, jti: str, expires_at: int, now: int) -> bool:
+    """Take one access token out of use, until it would have expired anyway; False if it was."""
     connection.execute(
         delete(revoked_access_tokens).where(revoked_access_tokens.c.expires_at <= now)
     )
     row = {"jti": jti, "expires_at": expires_at}  # a client may ask twice at once
-    connection.execute(if_absent(connection, revoked_access_tokens).values(row))
+    return insert_if_absent(connection, revoked_access_tokens, row)
 
 
 def _code(row: Row[*tuple[Any, ...]]) -> Code:

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from ca import audit
 from ca.errors import CAError, Denied, InvalidRequest, NotAuthenticated
+from ca.identity.attempts import in_window
 from ca.identity.proofs import LOGIN, Proof, Proofs
 from ca.identity.sessions import hash_of
 from ca.identity.sso import client
@@ -25,6 +26,7 @@ from ca.identity.sso.id_token import Login
 from ca.identity.sso.networks import Networks
 from ca.identity.sso.providers import find, note_tested, secret_purpose
 from ca.keys import Seal
+from ca.store import attempts
 from ca.store import sso as store
 from ca.store.engine import writing
 from ca.store.people import User
@@ -32,6 +34,10 @@ from ca.store.sso import Provider
 
 LIFETIME = 600  # seconds at the provider
 OLDEST = 86400  # seconds: a login at a provider is asked for again each day
+
+MAX_NOT_LINKED = 100
+"""Records in an hour that somebody came back from a provider whom nobody knows here: it makes people up
+as it likes."""
 _SEALED_FOR = "sso"
 
 
@@ -174,8 +180,10 @@ def log_in(engine: Engine, provider: Provider, login: Login, now: int) -> User:
         found = store.find_identity(connection, provider.issuer, login.subject, provider.slug)
         if found is None or not found[1].logs_in:
             user_id = found[1].id if found else ""
-            detail = {"factor": f"{LOGIN}{provider.slug}"}
-            audit.append(connection, "login:fail", user_id, user_id, detail)
+            counted = in_window(f"Not linked {provider.slug}", now)
+            if attempts.count_below(connection, counted, MAX_NOT_LINKED, now):
+                detail = {"factor": f"{LOGIN}{provider.slug}"}
+                audit.append(connection, "login:fail", user_id, user_id, detail)
             user = None
         else:
             identity, user = found
