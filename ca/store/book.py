@@ -2,10 +2,10 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import Engine, bindparam, insert, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ca.store import audit_log
 from ca.store.direct import Statement
@@ -31,8 +31,8 @@ class Book:
             .where(certificates.c.serial == bindparam("of"))
             .values(outcome=bindparam("became")),
         )
-        counted = (sqlite if on_file else postgresql).insert(attempts)
-        counted = counted.values(dict.fromkeys(("subject", "failures", "last_at")))
+        dialect = import_module(f"sqlalchemy.dialects.{engine.dialect.name}")  # see ca.store.absent
+        counted = dialect.insert(attempts).values(dict.fromkeys(("subject", "failures", "last_at")))
         more = {
             "failures": attempts.c.failures + counted.excluded.failures,
             "last_at": counted.excluded.last_at,
