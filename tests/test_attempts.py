@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ca.errors import CAError, TooManyAttempts
 from ca.identity import accounts, attempts, mailbox, passwords
+from ca.identity.proofs import Proof
 from ca.keys import Seal
 from ca.store import attempts as store
 from ca.store.attempts import Count
@@ -160,7 +161,7 @@ def test_what_is_counted_by_the_hour_or_day_does_not_pile_up(services: Services)
     lasting = [bob.id, attempts.of_name(services.keys.seal, "nobody")]
     for subject in (*made_up, *lasting):
         attempts.admit(services.engine, subject, now)
-    attempts.admit(services.engine, bob.id, now + 2 * attempts.REST)
+    attempts.admit(services.engine, bob.id, now + 2 * attempts.KEY_WINDOW)
     assert [count(services, subject) for subject in (*made_up, *lasting)] == [0, 0, 2, 1]
 
 
@@ -205,6 +206,38 @@ def test_who_asks_again_later_does_not_learn_whose_name_it_is(
         said[name] += heard(name, 8, now)
     assert said["bob"] == said["nobody"]
     assert said["bob"][-8:] == ([0] + [4] * 7 if rest == 600 else [0] * 5 + [1] * 3)
+
+
+def test_what_is_typed_rightly_is_no_reason_to_wait(services: Services) -> None:
+    """Waits outlast logins: whoever mistypes now and then, always in a new browser, has none."""
+    bob, now = add_person(services, "bob", app=True), int(time.time()) - 100 * attempts.REST
+    engine, seal = services.engine, services.keys.seal
+    for _ in range(20):
+        now += 86400
+        with pytest.raises(accounts.WrongCode):
+            accounts.check_code(engine, seal, bob.id, "12345", now)
+        for later in (60, attempts.REST // 2, 2 * attempts.REST):
+            _user, proof = accounts.check_password(engine, seal, "bob", PASSWORD, now + later)
+            accounts.settle(engine, bob.id, proof, complete=False)
+            attempts.admit(engine, bob.id, now + later)
+            accounts.settle(engine, bob.id, Proof("otp", now + later), complete=True)
+
+
+def test_after_many_guesses_a_right_password_may_be_followed_by_a_code_at_once(
+    services: Services,
+) -> None:
+    bob, now = add_person(services, "bob"), int(time.time())
+    engine, seal = services.engine, services.keys.seal
+    for guess in range(30):
+        attempts.admit(engine, bob.id, now - attempts.MAX_WAIT * (30 - guess))
+    with pytest.raises(TooManyAttempts):
+        attempts.admit(engine, bob.id, now - 1)
+    _user, proof = accounts.check_password(engine, seal, "bob", PASSWORD, now)
+    accounts.settle(engine, bob.id, proof, complete=False)
+    with pytest.raises(accounts.WrongCode):
+        accounts.check_code(engine, seal, bob.id, "12345", now + 1)
+    with pytest.raises(TooManyAttempts):
+        accounts.check_code(engine, seal, bob.id, "12345", now + 2)
 
 
 @pytest.mark.attack(120)

@@ -20,8 +20,8 @@ FREE = 5
 
 MAX_WAIT = 3600  # seconds
 
-REST = 86400
-"""Seconds without an attempt after which the waits begin anew. Nothing else shortens them: were it
+REST = 8 * 3600
+"""Seconds without a failed attempt after which the waits begin anew. Nothing else shortens them: were it
 the owner's login, which nobody's name has, whoever asks again later would learn whose name it is."""
 
 MAX_FAILURES = 60
@@ -34,6 +34,8 @@ section 3.2.2, allows 100 in all."""
 
 WINDOW = 3600
 """Seconds in which is counted what has no account: codes and tokens that are made up."""
+
+KEY_WINDOW = 86400  # seconds, likewise of keys
 
 WINDOW_HASH = 46  # characters of a window's subject that tell what is counted: 184 bits
 RETRIES = 20  # of counting, where others count at the same time
@@ -114,7 +116,7 @@ def of_key(credential_id: bytes, now: int, *, known: bool) -> str:
     By the day: nobody guesses a signature, and whoever makes up keys must not fill the table.
     """
     where = "Key in a known browser" if known else "Key"
-    return in_window(f"{where} {credential_id.hex()}", now, REST)
+    return in_window(f"{where} {credential_id.hex()}", now, KEY_WINDOW)
 
 
 def in_window(what: str, now: int, seconds: int = WINDOW) -> str:

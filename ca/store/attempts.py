@@ -39,7 +39,12 @@ def replace(connection: Connection, subject: str, seen: Count, count: Count) -> 
             attempts.c.since_rest == seen.since_rest,
             attempts.c.last_at == seen.last_at,
         )
-        .values(failures=count.failures, since_rest=count.since_rest, last_at=count.last_at)
+        .values(
+            failures=count.failures,
+            since_rest=count.since_rest,
+            last_at=count.last_at,
+            earlier_at=seen.last_at,
+        )
     )
     return result.rowcount == 1
 
@@ -56,13 +61,14 @@ def count_below(connection: Connection, subject: str, most: int, now: int) -> bo
 
 
 def take_back(connection: Connection, subject: str) -> None:
-    """Undo the count of one attempt, which was right."""
+    """Undo the count of the last attempt, which was right: as if it had not been made."""
     connection.execute(
         update(attempts)
         .where(attempts.c.subject == subject)
         .values(
             failures=_one_less(attempts.c.failures),
             since_rest=_one_less(attempts.c.since_rest),
+            last_at=attempts.c.earlier_at,
         )
     )
 

@@ -1,4 +1,4 @@
-"""How many attempts were made since the last rest, which is what waits go by."""
+"""How many attempts were made since the last rest, which is what waits go by, and the last but one."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,14 +13,18 @@ HASH = 64  # characters: of SHA-256 in hex. A user's id has fewer
 
 
 def upgrade() -> None:
-    """Add the column: nobody waits less than before. Names and windows have other subjects now."""
+    """Add the columns: nobody waits less than before. Names and windows have other subjects now."""
     with op.batch_alter_table("attempts") as changed:
         changed.add_column(sa.Column("since_rest", sa.Integer, server_default="0", nullable=False))
+        changed.add_column(
+            sa.Column("earlier_at", sa.BigInteger, server_default="0", nullable=False)
+        )
     op.execute(attempts.delete().where(sa.func.length(attempts.c.subject) == HASH))
     op.execute(attempts.update().values(since_rest=attempts.c.failures))
 
 
 def downgrade() -> None:
-    """Drop the column."""
+    """Drop the columns."""
     with op.batch_alter_table("attempts") as changed:
+        changed.drop_column("earlier_at")
         changed.drop_column("since_rest")

@@ -110,6 +110,9 @@ attempts = Table(
     Column("failures", Integer, nullable=False),
     Column("last_at", BigInteger, nullable=False),
     Column("since_rest", Integer, server_default="0", nullable=False),
+    Column(
+        "earlier_at", BigInteger, server_default="0", nullable=False
+    ),  # the one before `last_at`
 )
 
 # Who somebody is at a provider of single sign-on: a provider's `sub` is never given twice by one
