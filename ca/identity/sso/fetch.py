@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import Future
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,13 +22,13 @@ from ca.identity.sso.networks import Networks, Refused
 TIMEOUT = 5  # seconds for each step of a request
 DEADLINE = 10  # seconds for all of it, however small its steps are
 MAX_ANSWER = 256 << 10  # bytes
-MAX_AT_ONCE = 8  # requests: slow providers must not take all threads of a worker
+MAX_LOOKUPS = 32  # of names, those among them that nobody waits for any more
 OK = 200
 
 Headers = dict[bytes | str, bytes | str]
 
 
-_turns = threading.BoundedSemaphore(MAX_AT_ONCE)
+_lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
 
 
 class NotReached(Unavailable):
@@ -89,29 +90,53 @@ def _json(
 def _ask(
     networks: Networks, method: str, url: str, headers: Headers, body: bytes
 ) -> tuple[int, bytes]:
-    if not _turns.acquire(timeout=TIMEOUT):
-        raise Refused("too many requests to providers at once")
+    until = time.monotonic() + DEADLINE
+    timeout = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT)}
+    sent: Headers = {"accept": "application/json", **headers}
+    with (
+        httpcore2.ConnectionPool(
+            ssl_context=ssl.create_default_context(),
+            network_backend=_Checked(networks, until),
+        ) as pool,
+        pool.stream(
+            method, url, headers=sent, content=body or None, extensions=timeout
+        ) as response,
+    ):
+        answer = bytearray()
+        for chunk in response.iter_stream():
+            answer += chunk
+            if len(answer) > MAX_ANSWER:
+                raise Refused(f"more than {MAX_ANSWER} bytes at {url}")
+        return response.status, bytes(answer)
+
+
+def _addresses(host: str, port: int, until: float) -> list[str]:
+    """Those of a host, in a thread of its own: nobody can interrupt who waits for a name server."""
+    if not _lookups.acquire(blocking=False):
+        raise Refused("too many names are looked up")
+    told: Future[list[str]] = Future()
+
+    def ask() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            told.set_result([str(place[4][0]) for place in found])
+        except (OSError, UnicodeError) as error:
+            told.set_exception(error)
+        finally:
+            _lookups.release()
+
+    threading.Thread(target=ask, name=f"lookup of {host}", daemon=True).start()
     try:
-        until = time.monotonic() + DEADLINE
-        timeout = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT)}
-        sent: Headers = {"accept": "application/json", **headers}
-        with (
-            httpcore2.ConnectionPool(
-                ssl_context=ssl.create_default_context(),
-                network_backend=_Checked(networks, until),
-            ) as pool,
-            pool.stream(
-                method, url, headers=sent, content=body or None, extensions=timeout
-            ) as response,
-        ):
-            answer = bytearray()
-            for chunk in response.iter_stream():
-                answer += chunk
-                if len(answer) > MAX_ANSWER:
-                    raise Refused(f"more than {MAX_ANSWER} bytes at {url}")
-            return response.status, bytes(answer)
-    finally:
-        _turns.release()
+        return told.result(_left(until))
+    except TimeoutError as error:
+        raise Refused(f"no address of {host} was told in time") from error
+
+
+def _left(until: float, timeout: float | None = None) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise httpcore2.ReadTimeout(f"more than {DEADLINE} s")
+    return left if timeout is None else min(left, timeout)
 
 
 class _Checked(httpcore2.NetworkBackend):
@@ -131,13 +156,12 @@ class _Checked(httpcore2.NetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
         """Resolve, check, connect."""
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = [str(place[4][0]) for place in found]
+        addresses = _addresses(host, port, self._until)
         for address in addresses:
             if not self._networks.allow(address):
                 raise Refused(f"{host} is {address}, where no provider may be")
         stream = self._sockets.connect_tcp(
-            addresses[0], port, timeout, local_address, socket_options
+            addresses[0], port, _left(self._until, timeout), local_address, socket_options
         )
         return _Hurried(stream, self._until)
 
@@ -154,11 +178,11 @@ class _Hurried(httpcore2.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read what there is, if it comes in time."""
-        return self._stream.read(max_bytes, self._left(timeout))
+        return self._stream.read(max_bytes, _left(self._until, timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write all of it, in time."""
-        self._stream.write(buffer, self._left(timeout))
+        self._stream.write(buffer, _left(self._until, timeout))
 
     def close(self) -> None:
         """Hang up."""
@@ -171,18 +195,13 @@ class _Hurried(httpcore2.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore2.NetworkStream:
         """The same connection, encrypted."""
-        stream = self._stream.start_tls(ssl_context, server_hostname, self._left(timeout))
+        left = _left(self._until, timeout)
+        stream = self._stream.start_tls(ssl_context, server_hostname, left)
         return _Hurried(stream, self._until)
 
     def get_extra_info(self, info: str) -> Any:
         """What the connection says of itself."""
         return self._stream.get_extra_info(info)
-
-    def _left(self, timeout: float | None) -> float:
-        left = self._until - time.monotonic()
-        if left <= 0:
-            raise httpcore2.ReadTimeout(f"more than {DEADLINE} s")
-        return left if timeout is None else min(left, timeout)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -25,6 +25,7 @@ from ca.identity.sso.client import Question, Registration
 from ca.identity.sso.id_token import Login
 from ca.identity.sso.networks import Networks
 from ca.identity.sso.providers import find, note_tested, secret_purpose
+from ca.identity.sso.turns import Turns
 from ca.keys import Seal
 from ca.store import attempts
 from ca.store import sso as store
@@ -39,6 +40,7 @@ MAX_NOT_LINKED = 100
 """Records in an hour that somebody came back from a provider whom nobody knows here: it makes people up
 as it likes."""
 _SEALED_FOR = "sso"
+_turns = Turns()
 
 
 class NotLinked(NotAuthenticated):
@@ -98,6 +100,7 @@ def begin(  # noqa: PLR0913 where to, and what for
     Raises:
         NoProvider: nobody can be sent there.
         NotReached: it does not answer.
+        Busy: too many ask it already.
     """
     provider = find(site.engine, slug)
     question = Question(
@@ -109,7 +112,8 @@ def begin(  # noqa: PLR0913 where to, and what for
         undated=since <= now - OLDEST,
     )
     registration = registration_of(site.seal, provider)
-    metadata = client.discover(site.networks, provider.issuer)
+    with _turns.of(provider.organization_id):
+        metadata = client.discover(site.networks, provider.issuer)
     url = client.url_of(registration, metadata, question, now)
     return Begun(slug, question, purpose, now, link), url
 
@@ -146,6 +150,7 @@ def finish(site: Site, begun: Begun, answer: dict[str, str], now: int) -> tuple[
         NoProvider: it was retired meanwhile.
         Declined: it did not log them in.
         NotReached: it did not say who they are in a way that counts.
+        Busy: too many ask it already.
     """
     provider = find(site.engine, begun.slug)
     expires = begun.asked_at + LIFETIME
@@ -156,7 +161,9 @@ def finish(site: Site, begun: Begun, answer: dict[str, str], now: int) -> tuple[
     if "error" in answer:
         raise Declined(provider.label)
     registration = registration_of(site.seal, provider)
-    return provider, client.redeem(site.networks, registration, begun.question, answer, now=now)
+    with _turns.of(provider.organization_id):
+        login = client.redeem(site.networks, registration, begun.question, answer, now=now)
+    return provider, login
 
 
 # --- what it amounts to -----------------------------------------------------------------------
