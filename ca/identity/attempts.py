@@ -169,5 +169,6 @@ def _message(count: store.Count, wait: int, most: int) -> str:
             " ask for a link with “Forgot your password?”; or ask whoever operates this service to"
             " unlock the account."
         )
-    unit, length = ("minutes", 60) if wait > 60 else ("seconds", 1)  # noqa: PLR2004 a minute
-    return f"Too many attempts. Try again in {-(-wait // length)} {unit}."
+    unit, length = ("minute", 60) if wait > 60 else ("second", 1)  # noqa: PLR2004 a minute
+    units = -(-wait // length)
+    return f"Too many attempts. Try again in {units} {unit}{'s' * (units > 1)}."
