@@ -8,8 +8,8 @@ from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from ca.identity.sso import id_token
-from ca.identity.sso.fetch import NotReached, get_json, post_form
-from ca.identity.sso.id_token import Expected, Login
+from ca.identity.sso.fetch import NotReached, NotRecent, get_json, post_form
+from ca.identity.sso.id_token import Expected, Login, TooOld
 from ca.identity.sso.networks import Networks, Refused
 
 DISCOVERY = "/.well-known/openid-configuration"
@@ -92,6 +92,7 @@ def redeem(
 
     Raises:
         NotReached: the provider did not say so in a way that counts.
+        NotRecent: it did, and they logged in there too long ago.
     """
     metadata = discover(networks, client.issuer)
     try:
@@ -107,6 +108,8 @@ def redeem(
             undated=question.undated,
         )
         return id_token.read(tokens["id_token"], keys, expected, now)
+    except TooOld as error:
+        raise NotRecent from error
     # Refused among them. Whatever a provider says that cannot be read is its fault, not ours.
     except (ValueError, RecursionError) as error:
         raise NotReached from error

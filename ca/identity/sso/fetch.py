@@ -34,10 +34,21 @@ _lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
 class NotReached(Unavailable):
     """The provider cannot be asked, or answers what is no answer; the cause says why."""
 
+    def __init__(
+        self,
+        message: str = "The single sign-on provider does not answer as it should. Try again, or log"
+        " in another way.",
+    ) -> None:
+        super().__init__(message)
+
+
+class NotRecent(NotReached):
+    """The provider logged somebody in again without asking, or does not say when it asked."""
+
     def __init__(self) -> None:
         super().__init__(
-            "The single sign-on provider does not answer as it should. Try again, or log in"
-            " another way."
+            "The single sign-on provider does not say that you have just logged in there, as this"
+            " needs. Log out there and try again, or log in another way."
         )
 
 
