@@ -11,12 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Figure, Yardstick
-
 RESULTS = Path(__file__).parent / "results.json"
-SUITE = Path("build/suite_seconds")
 
-MEASUREMENTS = ("hook", "login", "issue", "obey", "client")
+MEASUREMENTS = ("hook", "login", "issue", "obey", "client", "suite")
 """Modules of this folder with a function `measure() -> list[Figure]`."""
 
 # What each figure must not exceed; a rate must not fall below it.
@@ -44,16 +41,8 @@ def main(names: list[str]) -> int:
         print(f"measuring {name} …", file=sys.stderr)
         for figure in import_module(f"benchmarks.{name}").measure():
             known[figure.name] = asdict(figure) | stamp
-    if SUITE.exists():
-        known["suite_minutes"] = asdict(_suite()) | stamp
     RESULTS.write_text(json.dumps([known[name] for name in sorted(known)], indent=2) + "\n")
     return _report(known)
-
-
-def _suite() -> Figure:
-    """What the last `make test` took."""
-    minutes = round(int(SUITE.read_text()) / 60, 2)
-    return Figure("suite_minutes", minutes, "min", Yardstick("none", 0), 1, 0)
 
 
 def _report(known: dict[str, dict[str, Any]]) -> int:
