@@ -48,7 +48,7 @@ def test_a_device_from_its_code_to_its_tokens(site: Services, chromium: Chromium
         code,
         "203.0.113.9",
         "<b>(bold)</b>",
-        "by mfa",
+        "by more than one factor, not older than 5 minutes",
     ):
         assert shown in chromium.text
     chromium.press("Allow")
