@@ -240,6 +240,23 @@ def test_a_token_that_was_removed_does_not_fill_the_log(
     assert records(one_ca.engine).count(("api_token:refuse", alice.id, alice.id)) == 2
 
 
+def test_whoever_stole_a_token_begins_no_more_sessions_than_that(
+    one_ca: Services, alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grant, "MAX_BEGUN", 2)
+    api = log_in(one_ca, alice.username, "pwd", "otp")
+    stolen, other = made(api), made(api, "another")
+
+    answers = [exchange(one_ca, stolen["token"]) for _ in range(4)]
+
+    assert [one.status_code for one in answers] == [200, 200, 429, 429]
+    assert 0 < int(answers[-1].headers["retry-after"]) <= 3600
+    events = [one for one in records(one_ca.engine) if one[1] == alice.id]
+    assert [one[0] for one in events].count("grant:begin") == 2
+    assert events.count(("api_token:bound", alice.id, stolen["id"])) == 1
+    assert exchange(one_ca, other["token"]).status_code == 200
+
+
 def test_whoever_asks_each_minute_fills_nothing_up(one_ca: Services, alice: Person) -> None:
     secret = made(log_in(one_ca, alice.username, "pwd", "otp"))["token"]
     for _ in range(3):

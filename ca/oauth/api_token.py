@@ -16,8 +16,9 @@ from ca.oauth.grants import InvalidGrant, Server, Tokens
 from ca.oauth.tokens import LIFETIME
 from ca.store import api_tokens as store
 from ca.store import attempts, sessions
+from ca.store.api_tokens import ApiToken
 from ca.store.engine import writing
-from ca.store.people import find_user
+from ca.store.people import User, find_user
 from ca.store.sessions import GrantSession
 
 CERTIFICATE_LIFETIME = 3600  # seconds: also one that the access token's last second was used for
@@ -26,6 +27,10 @@ SESSION_LIFETIME = LIFETIME + CERTIFICATE_LIFETIME
 
 MAX_MADE_UP = 100
 """Tokens that never were any, from one address in an hour. Behind it there may be a company."""
+
+MAX_BEGUN = 10_000
+"""Sessions begun with one token in an hour: each job begins one, and whoever stole it as many as they
+like (`ca.issuance.bounds` has the same of certificates)."""
 
 MAX_REFUSED = 20
 """Records in an hour that somebody still has a token that was removed: it opens nothing, nor the log."""
@@ -42,7 +47,7 @@ def exchange_api_token(
 
     Raises:
         InvalidGrant: it is no token, or no longer one. Which, is not told.
-        TooManyAttempts: too many were made up at this address.
+        TooManyAttempts: too many were made up at this address, or begun with this one.
     """
     refused = InvalidGrant("The API token is not valid, has expired, or was removed.")
     if not is_well_formed(token):
@@ -52,24 +57,7 @@ def exchange_api_token(
         used = store.use(connection, hash_of(token), now)
         user = find_user(connection, used.user_id) if used else None
         if used is not None and user is not None:
-            session = GrantSession(
-                sid=str(uuid.uuid4()),
-                handle=str(uuid.uuid4()),
-                user=user,
-                browser_session_id="",
-                client_id=client_id,
-                scope=used.scope,
-                proofs=used.proofs,
-                via=used.via,
-                expires_at=min(now + SESSION_LIFETIME, used.expires_at),
-                api_token_id=used.id,
-                token_made_at=used.created_at,
-            )
-            store.forget_old_sessions(connection, used.id, now)
-            sessions.add_grant_session(connection, session, now)
-            detail = {"client": client_id, "amr": sorted(session.amr), "api_token": used.id}
-            audit.append(connection, "grant:begin", user.id, session.sid, detail)
-            return Tokens(session)
+            return _begin(connection, used, user, client_id, now)
         known = store.find_by_hash(connection, hash_of(token))
         if known is not None:  # somebody still has what was removed
             kept = in_window(f"Refused token {known.id}", now)
@@ -81,6 +69,36 @@ def exchange_api_token(
         else:
             _count(connection, made_up, client_id, address, now)
     raise refused
+
+
+def _begin(connection: Connection, used: ApiToken, user: User, client_id: str, now: int) -> Tokens:
+    begun = in_window(f"Begun with {used.id}", now)
+    if not attempts.count_below(connection, begun, MAX_BEGUN, now):
+        raise TooManyAttempts(
+            f"With this API token, {MAX_BEGUN:,} sessions were begun within the hour: there are no more"
+            " until it is over. If it was not you, remove it.",
+            WINDOW - now % WINDOW,
+        )
+    if attempts.find_count(connection, begun).failures == MAX_BEGUN:
+        audit.append(connection, "api_token:bound", user.id, used.id, {"most": MAX_BEGUN})
+    session = GrantSession(
+        sid=str(uuid.uuid4()),
+        handle=str(uuid.uuid4()),
+        user=user,
+        browser_session_id="",
+        client_id=client_id,
+        scope=used.scope,
+        proofs=used.proofs,
+        via=used.via,
+        expires_at=min(now + SESSION_LIFETIME, used.expires_at),
+        api_token_id=used.id,
+        token_made_at=used.created_at,
+    )
+    store.forget_old_sessions(connection, used.id, now)
+    sessions.add_grant_session(connection, session, now)
+    detail = {"client": client_id, "amr": sorted(session.amr), "api_token": used.id}
+    audit.append(connection, "grant:begin", user.id, session.sid, detail)
+    return Tokens(session)
 
 
 def _count(connection: Connection, subject: str, client_id: str, address: str, now: int) -> None:
