@@ -284,6 +284,13 @@ def test_before_a_host_reports_no_more_it_is_told_who_is_met(
     assert on == "It would lock nobody out, and end no open connection.\n"
     assert (version(shop.engine), records(shop.engine)) == before
     assert "There is no host 'x'" in ca.error("host", "report-only", "x", "off", "--dry-run")
+    refused, shown = at_terminal(ca, "host", "report-only", NAME, "off", typed="n\n")
+    assert (refused, version(shop.engine)) == (1, before[0])
+    assert shown.startswith(off.partition("\n")[0])
+    assert shown.endswith("Hold it against everybody now? [Y/n]: Aborted!\n")
+    script = ca.run("host", "report-only", NAME, "off")
+    assert script.stderr == off
+    assert script.stdout == f"{NAME} holds what is required against everybody.\n"
 
 
 def test_applying_says_it_first_and_asks_at_a_terminal(
@@ -294,12 +301,12 @@ def test_applying_says_it_first_and_asks_at_a_terminal(
     file.write_text(ACME + REQUIRED)
     before = version(shop.engine)
 
-    refused, shown = at_terminal(ca, file, typed="n\n")
+    refused, shown = at_terminal(ca, "apply", file, typed="n\n")
     assert (refused, version(shop.engine)) == (1, before)
     assert "acme locks out, until they have what it requires: alice, carol.\n" in shown
     assert "1 to add, 0 to change, 0 to remove.\n" in shown
     assert shown.endswith("Apply it now? [Y/n]: Aborted!\n")
-    agreed, shown = at_terminal(ca, file, typed="y\n")
+    agreed, shown = at_terminal(ca, "apply", file, typed="y\n")
     assert (agreed, shown.rpartition("]: ")[2].splitlines()[-1]) == (
         0,
         "1 added, 0 changed, 0 removed.",
@@ -310,21 +317,21 @@ def test_applying_says_it_first_and_asks_at_a_terminal(
     assert "- access abcdefg123456 carol production\n" in done.stderr
     assert done.stdout.endswith("0 added, 0 changed, 2 removed.\n")
     file.write_text(ACME.replace("alice = { prod", "# alice = { prod"))
-    agreed, shown = at_terminal(ca, file, "--yes")
+    agreed, shown = at_terminal(ca, "apply", file, "--yes")
     assert (agreed, "Apply it now?" in shown) == (0, False)
 
 
-def at_terminal(ca: Ca, file: Path, *more: str, typed: str = "") -> tuple[int, str]:
-    """Apply a file at a terminal; the status, and what was shown but not what was typed."""
+def at_terminal(ca: Ca, *words: str | Path, typed: str = "") -> tuple[int, str]:
+    """Run a command at a terminal; the status, and what was shown but not what was typed."""
     ours, theirs = os.openpty()
     no_echo = termios.tcgetattr(theirs)
     no_echo[3] &= ~termios.ECHO
     termios.tcsetattr(theirs, termios.TCSANOW, no_echo)
     os.write(ours, typed.encode())
     program = Path(sys.executable).parent / "amrgate-ca"
-    words: list[str | Path] = [program, "apply", "--data", ca.data, file, *more]
+    command: list[str | Path] = [program, *words, "--data", ca.data]
     ended = subprocess.run(
-        words, stdin=theirs, stdout=theirs, stderr=theirs, check=False, timeout=60
+        command, stdin=theirs, stdout=theirs, stderr=theirs, check=False, timeout=60
     )
     shown = re.sub(r"\x1b\[\d*m|\r", "", os.read(ours, 65536).decode())
     for end in (ours, theirs):

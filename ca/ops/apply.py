@@ -1,7 +1,5 @@
 """`amrgate-ca apply`: make the directory equal to a file."""
 
-import contextlib
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from ca.directory.apply.plan import Plan
 from ca.directory.apply.rehearse import Rehearsal, rehearse
 from ca.directory.consequences import Lost
 from ca.errors import InvalidRequest
+from ca.ops.consent import ask
 from ca.ops.database import open_database, operator
 from ca.ops.options import data_option
 from ca.store.members import Member
@@ -52,10 +51,7 @@ def apply(file: Path, data: Path, *, dry_run: bool, yes: bool) -> None:
             show_rehearsal(rehearsal)
             return
         if rehearsal.takes_away:
-            with contextlib.redirect_stdout(sys.stderr):
-                show_rehearsal(rehearsal)
-            if not yes and sys.stdin.isatty() and sys.stderr.isatty():
-                click.confirm("Apply it now?", default=True, abort=True, err=True)
+            ask(lambda: show_rehearsal(rehearsal), "Apply it now?", yes=yes)
         done = carry_out(engine, document, operator())
         read = settings.read(data)
         service_users.announce(engine, read, operator(), done.changes)

@@ -1,0 +1,21 @@
+"""What an operator sees, and is asked, before somebody is locked out."""
+
+import contextlib
+import sys
+from collections.abc import Callable
+
+import click
+
+
+def ask(show: Callable[[], None], question: str, *, yes: bool) -> None:
+    """Tell what will come of it, on stderr; at a terminal, go on only with leave, or with `yes`.
+
+    Scripts have no terminal, and go on.
+
+    Raises:
+        click.Abort: no.
+    """
+    with contextlib.redirect_stdout(sys.stderr):
+        show()
+    if not yes and sys.stdin.isatty() and sys.stderr.isatty():
+        click.confirm(question, default=True, abort=True, err=True)
