@@ -167,6 +167,19 @@ def test_each_exchange_is_a_session_of_its_own_without_a_refresh_token(
     assert events[-2:] == [(alice.id, one["sid"]) for one in claims]
 
 
+def test_its_sessions_are_listed_by_its_name(one_ca: Services, alice: Person) -> None:
+    api = log_in(one_ca, alice.username, "pwd", "otp")
+    access_token(one_ca, made(api, "the <backup>")["token"])
+
+    listed = api.get(f"/users/{alice.id}/sessions").json()
+
+    assert {one["api_token"] for one in listed} == {None, "the <backup>"}
+    browser = Browser(one_ca)
+    browser.log_in(browser.get("/security"), alice)
+    page = browser.get("/security/sessions").text
+    assert "with the API token <q>the &lt;backup&gt;</q>" in page
+
+
 @pytest.mark.parametrize("asked", [{}, {"scope": "offline_access"}, {"scope": "admin openid"}])
 @pytest.mark.attack(91)
 def test_a_scope_is_never_widened(one_ca: Services, alice: Person, asked: dict[str, str]) -> None:

@@ -109,6 +109,7 @@ def test_keys_and_sessions_are_called_what_they_are(alice: Engineer, liar: Liar)
     sessions = [
         {"id": "1", "client_id": "", "via": None},
         {"id": "2", "client_id": "amrgate", "via": "device"},
+        {"id": "3", "client_id": "amrgate", "api_token": "backup"},
     ]
     liar.answers[f"/users/{ALICE}/sessions"] = (200, sessions)
 
@@ -120,7 +121,9 @@ def test_keys_and_sessions_are_called_what_they_are(alice: Engineer, liar: Liar)
     assert [line.split("  ")[1].strip() for line in begun[1:]] == [
         "a browser",
         "amrgate, by device code",
+        "amrgate",
     ]
+    assert "API token backup" in begun[3]
 
 
 @pytest.mark.parametrize("body", ["[" * 100_000, "x" * (5 << 20), "[]", "null", '{"items": 1}'])

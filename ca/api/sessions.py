@@ -44,6 +44,7 @@ def _session(one: Listed, present: str) -> dict[str, Any]:
         "amr": sorted(amr_of(one.proofs)),
         "auth_time": None if auth_time is None else moment(auth_time),
         "via": one.via or None,
+        "api_token": one.api_token,
         "user_agent": one.user_agent,
         "ip": one.address,
         "browser_session_id": one.browser_session_id or None,

@@ -68,7 +68,7 @@ def _shown(one: Listed, present: str, now: int) -> dict[str, object]:
         "begun": words.age(now - one.created_at),
         "used": words.age(now - one.seen_at),
         "by_device": one.via == "device",
-        "by_token": one.api_token_id is not None,
+        "token": one.api_token,
         "present": one.id == present,
         "granted_here": one.browser_session_id == present,
     }

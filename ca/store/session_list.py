@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select
 
 from ca.identity.proofs import Proofs, from_fields
 from ca.store.sessions import BROWSER_IDLE, BROWSER_LIFETIME, GRANT_IDLE
-from ca.store.tables import browser_sessions, grant_sessions
+from ca.store.tables import api_tokens, browser_sessions, grant_sessions
 
 BROWSER, GRANT = "browser", "grant"
 
@@ -25,7 +25,8 @@ class Listed:
     client_id: str = ""
     via: str = ""
     browser_session_id: str = ""
-    api_token_id: str | None = None
+    api_token: str | None = None
+    """The name of the one that it was begun with."""
 
 
 def browser_sessions_of(connection: Connection, user_id: str, now: int) -> list[Listed]:
@@ -72,11 +73,12 @@ def grant_sessions_of(connection: Connection, user_id: str, now: int) -> list[Li
             grant_sessions.c.client_id,
             grant_sessions.c.via,
             grant_sessions.c.browser_session_id,
-            grant_sessions.c.api_token_id,
+            api_tokens.c.name.label("api_token"),
             browser_sessions.c.user_agent,
             browser_sessions.c.address,
         )
         .outerjoin(browser_sessions, browser_sessions.c.id == grant_sessions.c.browser_session_id)
+        .outerjoin(api_tokens, api_tokens.c.id == grant_sessions.c.api_token_id)
         .where(
             grant_sessions.c.user_id == user_id,
             grant_sessions.c.ended_at.is_(None),
@@ -97,7 +99,7 @@ def grant_sessions_of(connection: Connection, user_id: str, now: int) -> list[Li
             row.client_id,
             row.via,
             row.browser_session_id,
-            row.api_token_id,
+            row.api_token,
         )
         for row in rows
     ]

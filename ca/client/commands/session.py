@@ -39,7 +39,7 @@ def list_(*, as_json: bool) -> None:
         (
             text(one, "id"),
             _what(one),
-            text(one, "user_agent"),
+            text(one, "user_agent") or _program(one),
             text(one, "ip"),
             methods(texts(one, "amr")),
             ago(one, "auth_time"),
@@ -48,6 +48,12 @@ def list_(*, as_json: bool) -> None:
         for one in found
     ]
     output.table(("ID", "WHAT", "PROGRAM", "ADDRESS", "PROVED", "LOGGED IN", "USED"), rows)
+
+
+def _program(one: dict[str, Any]) -> str:
+    """What a program that logs in by a token is known by: its person gave the token a name."""
+    name = text(one, "api_token")
+    return f"API token {name}" if name else ""
 
 
 def _what(one: dict[str, Any]) -> str:
