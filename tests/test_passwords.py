@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from ca.services import Services
 
 
-WHOLE_COST = passwords._HASHER
+WHOLE_COST = {name: getattr(passwords, name) for name in ("_HASHER", "_NOBODYS")}
 
 
 @pytest.fixture
 def whole_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hash passwords as the service does."""
-    monkeypatch.setattr(passwords, "_HASHER", WHOLE_COST)
+    for name, value in WHOLE_COST.items():
+        monkeypatch.setattr(passwords, name, value)
 
 
 @pytest.mark.attack(113)

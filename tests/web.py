@@ -64,12 +64,14 @@ PASSWORD = "correct horse battery staple"
 
 
 QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+QUICK_NOBODYS = QUICK_HASHER.hash("what nobody types")
 
 
 @pytest.fixture(autouse=True)
 def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hash passwords at the least cost in this process; test_passwords.py has the real one."""
     monkeypatch.setattr(passwords, "_HASHER", QUICK_HASHER)
+    monkeypatch.setattr(passwords, "_NOBODYS", QUICK_NOBODYS)
 
 
 def password_hash() -> str:
