@@ -2,12 +2,12 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 from sqlalchemy import Engine, bindparam, insert, select, text, update
 
 from ca.store import audit_log
+from ca.store.absent import insert_into
 from ca.store.direct import Statement
 from ca.store.tables import attempts, audit_records, certificates, grant_sessions
 
@@ -31,8 +31,8 @@ class Book:
             .where(certificates.c.serial == bindparam("of"))
             .values(outcome=bindparam("became")),
         )
-        dialect = import_module(f"sqlalchemy.dialects.{engine.dialect.name}")  # see ca.store.absent
-        counted = dialect.insert(attempts).values(dict.fromkeys(("subject", "failures", "last_at")))
+        columns = dict.fromkeys(("subject", "failures", "last_at"))
+        counted = insert_into(engine.dialect, attempts).values(columns)
         more = {
             "failures": attempts.c.failures + counted.excluded.failures,
             "last_at": counted.excluded.last_at,
