@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ca.services import Services
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = "/usr/bin/chromium-headless-shell"
 DRIVER = "/usr/bin/chromedriver"
 OPTIONS = (
     "--headless=new",
@@ -54,7 +54,7 @@ EMPTYING: dict[str, dict[str, list[object]]] = {
     "Emulation.setEmulatedMedia": {"features": []},
 }
 TAB = {"key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
-NO_SCRIPTS = {"profile.managed_default_content_settings.javascript": 2}
+NO_SCRIPTS = ("--blink-settings=scriptEnabled=false",)
 
 
 @dataclass
@@ -137,12 +137,11 @@ def _is_gone(page: WebElement) -> bool:
 
 
 @contextmanager
-def _started(preferences: dict[str, int]) -> Iterator[webdriver.Chrome]:
+def _started(more: tuple[str, ...]) -> Iterator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for option in OPTIONS:
+    for option in (*OPTIONS, *more):
         options.add_argument(option)
-    options.add_experimental_option("prefs", preferences)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
     driver.set_page_load_timeout(PATIENCE)
@@ -157,7 +156,7 @@ def browsers() -> Iterator[Callable[[bool], Chromium]]:
 
         @cache
         def driver(scripts: bool) -> webdriver.Chrome:  # noqa: FBT001 -- the key of a cache
-            return stack.enter_context(_started({} if scripts else NO_SCRIPTS))
+            return stack.enter_context(_started(() if scripts else NO_SCRIPTS))
 
         yield lambda scripts: _emptied(driver(scripts))
 
