@@ -11,6 +11,7 @@ import pytest
 from machine.host import Host
 from machine.people import CERTIFICATE_TYPE, Authority, draft
 from machine.private import PrivateMachine, Result
+from machine.sshd import KEY_EXCHANGE
 from sshd_hook.certificate import Certificate
 from sshd_hook.wire import b64, unb64
 
@@ -60,6 +61,7 @@ class Stock:
             "PasswordAuthentication": "no",
             "KbdInteractiveAuthentication": "no",
             "LogLevel": "VERBOSE",
+            "KexAlgorithms": KEY_EXCHANGE,
         }
         settings = usual | dict(line.split(" ", 1) for line in lines)
         text = "".join(f"{name} {value}\n" for name, value in settings.items())

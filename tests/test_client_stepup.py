@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ca.client import stepup
+from machine.sshd import KEY_EXCHANGE
 from sshd_hook.policy import CONTRIBUTOR, Access, Claims, Requirement, decide
 from sshd_hook.refusal import Refusal, render
 from tests.certificates import ALICE, authority, keygen, line
@@ -58,6 +59,7 @@ class Refusing:
             "AuthorizedKeysFile none\n"
             "StrictModes no\n"
             "UsePAM no\n"
+            f"KexAlgorithms {KEY_EXCHANGE}\n"
             "AuthenticationMethods publickey\n"
             f"Banner {self._banner}\n"
         )
