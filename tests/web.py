@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import pyotp
 import pytest
 import uvicorn
+from anyio.from_thread import start_blocking_portal
 from argon2 import PasswordHasher
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import insert, select, update
@@ -72,6 +73,14 @@ def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hash passwords at the least cost in this process; test_passwords.py has the real one."""
     monkeypatch.setattr(passwords, "_HASHER", QUICK_HASHER)
     monkeypatch.setattr(passwords, "_NOBODYS", QUICK_NOBODYS)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_event_loop() -> Iterator[None]:
+    """Answer all requests in one event loop, as a worker does: each would begin its own."""
+    with pytest.MonkeyPatch.context() as patch, start_blocking_portal() as portal:
+        patch.setattr(TestClient, "portal", portal)
+        yield
 
 
 def password_hash() -> str:
