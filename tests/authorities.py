@@ -13,7 +13,6 @@ import os
 import re
 import secrets
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from ca.client import certificates, session, web
 from ca.client.account import Account, refuse
 from ca.client.place import Place
 from sshd_hook.wire import unb64
+from tests import warm
 from tests.certificates import ALICE, authority, extensions, line, user_certificate
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ class Engineer:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "ca.client.main", *arguments],
+            warm.words("amrgate", *arguments),
             env=self.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -22,11 +20,12 @@ from ca.ops.init import create
 from ca.settings import Settings
 from ca.store.engine import open_engine, reading
 from demo.company import EXAMPLE, PEOPLE
+from tests import warm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-PROGRAM = str(Path(sys.executable).parent / "amrgate-ca")
 PASSWORD = "correct horse battery staple"
 PASSPHRASE = "a passphrase of a test"
 START = 30  # seconds that a service may take to answer
@@ -41,7 +40,7 @@ class CaServer:
 
     def operate(self, *arguments: str) -> str:
         """Run `amrgate-ca`, and fail with what it says."""
-        command = [PROGRAM, *arguments, "--data", str(self.folder / "ca")]
+        command = warm.words("amrgate-ca", *arguments, "--data", str(self.folder / "ca"))
         ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
@@ -51,7 +50,7 @@ class CaServer:
         data, passphrase = str(self.folder / "ca"), str(self.folder / "passphrase")
         command = ["serve", "--data", data, "--passphrase-file", passphrase, "--workers", "1"]
         with (self.folder / "log").open("ab") as log:
-            process = subprocess.Popen([PROGRAM, *command], stdout=log, stderr=log)
+            process = subprocess.Popen(warm.words("amrgate-ca", *command), stdout=log, stderr=log)
         deadline = time.monotonic() + START
         while not _answers(self.url):
             assert process.poll() is None, (self.folder / "log").read_text()

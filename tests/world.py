@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING
 
 from ca.settings import DATABASE_FILE
 from machine.clients import HOST, SERVICE, ssh
+from machine.inside import CHECKOUT
 from machine.private import PYTHON, PrivateMachine
 from machine.sshd import make_keys, start_sshd
 from sshd_hook import bundle, paths
 from sshd_hook.certificate import parse
 from sshd_hook.wire import b64, unb64
+from tests import warm
 from tests.hosts import wait_for
 
 if TYPE_CHECKING:
     from subprocess import Popen
 
-CA = (*PYTHON, "-m", "ca.ops.main")
+WARM = "/run/warm"
 DATA = "/var/lib/amrgate-ca"
 PASSPHRASE = "/root/passphrase"
 EXAMPLE = (Path(__file__).parent.parent / "examples" / "acme.toml").read_text()
@@ -94,6 +96,8 @@ class World:
         where = ("--issuer", url, "--listen", url.removeprefix("http://"), "--ssh-host", HOST)
         words = ("init", "--passphrase-file", PASSPHRASE, *where)
         machine.check(*PYTHON, "-m", "tests.quick_ca", *words)
+        machine.spawn(*PYTHON, "-m", "tests.warm.server", WARM, log="/var/log/warm")
+        wait_for(machine.path(WARM).exists, 60)
         machine.path("/root/acme.toml").write_text(EXAMPLE)
         self.operate("apply", "/root/acme.toml")
         self.serve()
@@ -106,11 +110,14 @@ class World:
         self.sessions = self.log_in("alice", "alice", "alice", "bob", "carol", *5 * ["alice"])
 
     def operate(self, *arguments: str) -> str:
-        return self.machine.check(*CA, *arguments)
+        return self.machine.check(*self._words(*arguments))
+
+    def _words(self, *arguments: str) -> list[str]:
+        return warm.words_at(WARM, "amrgate-ca", *arguments, checkout=CHECKOUT)
 
     def serve(self) -> None:
-        words = ("serve", "--passphrase-file", PASSPHRASE, "--workers", "1")
-        self.pid = self.machine.spawn(*CA, *words, log="/var/log/ca")
+        words = self._words("serve", "--passphrase-file", PASSPHRASE, "--workers", "1")
+        self.pid = self.machine.spawn(*words, log="/var/log/ca")
         wait_for(lambda: self.machine.listens(PORT), 60)
 
     def stop_ca(self) -> None:
