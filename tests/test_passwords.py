@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from argon2 import PasswordHasher
 from sqlalchemy import delete, update
 
 from ca.errors import InvalidRequest
-from ca.identity import accounts, passwords
+from ca.identity import accounts, attempts, passwords
 from ca.store import people
 from ca.store.engine import reading, writing
 from ca.store.tables import passwords as passwords_table
@@ -85,6 +86,28 @@ def test_only_two_hashes_are_computed_at_once() -> None:
         passwords._TURNS.release()
     assert done.wait(20)
     thread.join()
+
+
+@pytest.mark.attack(121)
+@pytest.mark.parametrize("name", ["alice", "nobody"])
+def test_a_crowd_that_waits_for_hashes_is_bounded_and_not_counted(
+    services: Services, name: str
+) -> None:
+    add_person(services, "alice")
+    browser = Browser(services)
+    page = browser.get("/login")
+    with ExitStack() as crowd:
+        for _ in range(passwords.AT_ONCE + passwords.MAX_WAITING):
+            crowd.enter_context(passwords.place())
+        for _ in range(attempts.FREE + 1):
+            page = browser.submit(page, username=name, password="a guess")
+            assert page.status_code == 503
+            assert "Many people are logging in just now." in page.text
+            assert f'value="{name}"' in page.text
+
+    page = browser.submit(page, username=name, password="a guess")
+
+    assert page.status_code == 401, "none of them was counted"
 
 
 @pytest.mark.usefixtures("whole_cost")

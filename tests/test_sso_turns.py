@@ -90,3 +90,39 @@ def test_a_name_server_that_does_not_answer_is_given_up(monkeypatch: pytest.Monk
     for thread in threading.enumerate():  # it gives back the turn that it was given here
         if thread.name.startswith("lookup of "):
             thread.join(10)
+
+
+@pytest.mark.attack(137)
+def test_who_opens_its_page_again_and_again_asks_it_once_a_minute(
+    sso_acme: Services, provider: OpenIDProvider
+) -> None:
+    site = logins.Site(
+        sso_acme.engine, sso_acme.keys.seal, Networks(NETWORKS), sso_acme.settings.issuer
+    )
+    register(sso_acme, provider)
+    asked, at = list[str](), 1_000_000
+
+    def counted() -> tuple[int, dict[str, str], bytes]:
+        asked.append(DISCOVERY)
+        return 200, {}, json.dumps(provider.discovery()).encode()
+
+    provider.answers = {DISCOVERY: counted}
+
+    for now in (at, at + 1, at + 59):
+        logins.begin(site, "acme", 0, now)
+    assert len(asked) == 1
+    logins.begin(site, "acme", 0, at + 60)
+    logins.begin(site, "acme", 0, at)  # the clock was set back
+    assert len(asked) == 3
+
+
+def test_a_lookup_that_cannot_begin_gives_its_turn_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        for _ in range(fetch.MAX_LOOKUPS + 1):
+            with pytest.raises(NotReached) as refused:
+                discover(Networks(), "https://id.example")
+            assert "no thread" in str(refused.value.__cause__)

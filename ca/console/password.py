@@ -12,7 +12,7 @@ from ca.console.pages import show
 from ca.console.security import acting, back, logged_in
 from ca.errors import CAError, InvalidRequest, TooManyAttempts
 from ca.http import status_of
-from ca.identity import accounts, factors, letters, mailbox
+from ca.identity import accounts, factors, letters, mailbox, passwords
 from ca.identity.accounts import WrongPassword
 from ca.oauth.forms import Form
 from ca.services import Given, Services
@@ -63,7 +63,7 @@ def change(services: Given, request: Request, form: Form) -> Response:
         mailbox.change_password(services.engine, acting(session), password, now)
     except WrongPassword:
         return _change_page(services, user, WrongPresent())
-    except (InvalidRequest, TooManyAttempts) as error:
+    except (InvalidRequest, TooManyAttempts, passwords.Busy) as error:
         return _change_page(services, user, error)
     letters.tell_new_password(services.settings, user)
     return back(services, session, now)

@@ -22,7 +22,16 @@ from ca.console.flow import Elsewhere, Purpose
 from ca.console.pages import STYLE, show
 from ca.errors import CAError, InvalidRequest, TooManyAttempts
 from ca.http import status_of
-from ca.identity import accounts, ceremony, factors, letters, notices, sessions, webauthn
+from ca.identity import (
+    accounts,
+    ceremony,
+    factors,
+    letters,
+    notices,
+    passwords,
+    sessions,
+    webauthn,
+)
 from ca.identity.accounts import WrongCode, WrongPassword
 from ca.identity.proofs import LOGIN, Proofs
 from ca.identity.stepup import Step, choices
@@ -75,7 +84,7 @@ def take_password(services: Given, request: Request, form: Form) -> Response:
         user, proof = accounts.check_password(
             services.engine, seal, name, form.get("password", ""), now, browser=browser
         )
-    except (WrongPassword, TooManyAttempts) as error:
+    except (WrongPassword, TooManyAttempts, passwords.Busy) as error:
         response = login_page(services, request, purpose, typed=name, error=error)
         if isinstance(error, WrongPassword) and error.locked:
             response.background = BackgroundTask(

@@ -1,5 +1,7 @@
 """Checking passwords and codes: what a login is made of."""
 
+from contextlib import suppress
+
 from sqlalchemy import Connection, Engine
 
 from ca import audit
@@ -54,22 +56,25 @@ def check_password(  # noqa: PLR0913 whose password, and where it was typed
     Raises:
         WrongPassword: it is not. Which part is wrong is not told, nor to be measured.
         TooManyAttempts: it was not looked at.
+        Busy: nor was it counted.
     """
     name = name.strip()
     with reading(engine) as connection:
         user = people.find_user_by_name(connection, name)
         stored = people.find_password(connection, user.id if user else "")
         subject = _subject(connection, user.id if user else "", browser, now)
-    last = attempts.admit(engine, subject or attempts.of_name(seal, name), now)
     good = user is not None and user.logs_in
-    right = passwords.is_right(password, stored.argon2 if stored and good else None)
+    with passwords.place():
+        last = attempts.admit(engine, subject or attempts.of_name(seal, name), now)
+        right = passwords.is_right(password, stored.argon2 if stored and good else None)
     if user is None or stored is None or not right:
         record_failure(engine, user.id if user else "", "pwd")
         raise WrongPassword(user if last else None)
     if passwords.is_outdated(stored.argon2):
-        renewed = passwords.make_hash(password)
-        with writing(engine) as connection:
-            people.replace_hash(connection, user.id, stored.argon2, renewed)
+        with suppress(passwords.Busy):  # another login will do
+            renewed = passwords.make_hash(password)
+            with writing(engine) as connection:
+                people.replace_hash(connection, user.id, stored.argon2, renewed)
     return user, Proof("pwd", now, of=str(stored.changed_at))
 
 

@@ -6,12 +6,13 @@ A password is compared in Unicode's NFC, as a whole, whatever its length up to M
 
 import threading
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from ca.errors import InvalidRequest
+from ca.errors import InvalidRequest, Unavailable
 from ca.identity.guessable import is_guessable
 
 # NIST SP 800-63B-4, section 3.1.1.2: 15 where a password alone logs in, which each does again once
@@ -20,16 +21,45 @@ MIN_LENGTH = 15  # characters
 MAX_LENGTH = 1024  # characters: hashing must not be a way to keep us busy
 
 AT_ONCE = 2
-"""How many hashes a process computes at once, 64 MiB each; the rest wait their turn."""
+"""How many hashes a process computes at once, 64 MiB each; some more wait their turn."""
+MAX_WAITING = 14
+"""Together with those who wait for providers (`sso/turns.py`), fewer than a worker has threads: a
+crowd of guesses must not keep certificates and policies waiting."""
 
 _HASHER = PasswordHasher(time_cost=3, memory_cost=65536, parallelism=4, hash_len=32, salt_len=16)
 _TURNS = threading.BoundedSemaphore(AT_ONCE)
+_PLACES = threading.BoundedSemaphore(AT_ONCE + MAX_WAITING)
 
 # A hash of something random, with the parameters above: who has no password takes as long.
 _NOBODYS = (
     "$argon2id$v=19$m=65536,t=3,p=4$k4yVheIN4cPGiyFumUtASA"
     "$eJGFLOVVL6SJg/vM0OPRZcunmAkopJM4OyUB0F7jFes"
 )
+
+
+class Busy(Unavailable):
+    """Enough wait for a hash already."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Many people are logging in just now. Your password was not looked at; try again in a few"
+            " seconds."
+        )
+
+
+@contextmanager
+def place() -> Iterator[None]:
+    """Stand in the line of those who want a hash computed, for as long as the block lasts.
+
+    Raises:
+        Busy: it is as long as it may be.
+    """
+    if not _PLACES.acquire(blocking=False):
+        raise Busy
+    try:
+        yield
+    finally:
+        _PLACES.release()
 
 
 def check_new(password: str, names: Iterable[str] = ()) -> None:
@@ -47,13 +77,17 @@ def check_new(password: str, names: Iterable[str] = ()) -> None:
 
 
 def make_hash(password: str) -> str:
-    """The argon2id hash of `password`."""
-    with _TURNS:
+    """The argon2id hash of `password`.
+
+    Raises:
+        Busy: too many want one.
+    """
+    with place(), _TURNS:
         return _HASHER.hash(_normal(password))
 
 
 def is_right(password: str, stored: str | None) -> bool:
-    """Whether `password` is the one hashed in `stored`.
+    """Whether `password` is the one hashed in `stored`, asked by somebody who has a `place`.
 
     It takes as long where `stored` is None, so that nobody learns from the time who has one.
     """

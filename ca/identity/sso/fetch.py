@@ -136,7 +136,11 @@ def _addresses(host: str, port: int, until: float) -> list[str]:
         finally:
             _lookups.release()
 
-    threading.Thread(target=ask, name=f"lookup of {host}", daemon=True).start()
+    try:
+        threading.Thread(target=ask, name=f"lookup of {host}", daemon=True).start()
+    except RuntimeError as error:  # the machine has no more of them
+        _lookups.release()
+        raise Refused("no thread to look up a name") from error
     try:
         return told.result(_left(until))
     except TimeoutError as error:

@@ -25,6 +25,7 @@ from ca.identity.sso.client import Question, Registration
 from ca.identity.sso.id_token import Login
 from ca.identity.sso.networks import Networks
 from ca.identity.sso.providers import find, note_tested, secret_purpose
+from ca.identity.sso.recent import Recent
 from ca.identity.sso.turns import Turns
 from ca.keys import Seal
 from ca.store import attempts
@@ -41,6 +42,7 @@ MAX_NOT_LINKED = 100
 as it likes."""
 _SEALED_FOR = "sso"
 _turns = Turns()
+_recent = Recent()
 
 
 class NotLinked(NotAuthenticated):
@@ -112,8 +114,11 @@ def begin(  # noqa: PLR0913 where to, and what for
         undated=since <= now - OLDEST,
     )
     registration = registration_of(site.seal, provider)
-    with _turns.of(provider.organization_id):
-        metadata = client.discover(site.networks, provider.issuer)
+    metadata = _recent.find(provider.issuer, now)
+    if metadata is None:
+        with _turns.of(provider.organization_id):
+            metadata = client.discover(site.networks, provider.issuer)
+        _recent.keep(provider.issuer, metadata, now)
     url = client.url_of(registration, metadata, question, now)
     return Begun(slug, question, purpose, now, link), url
 
