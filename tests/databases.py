@@ -28,6 +28,7 @@ BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 OPTIONS = (
     "-c listen_addresses='' "  # nobody else on this machine reaches it
     "-c fsync=off -c full_page_writes=off "  # the cluster is thrown away
+    "-c autovacuum=off -c shared_buffers=32MB "  # of hundreds of small databases that go at once
     "-c max_connections=200"
 )
 
@@ -122,7 +123,7 @@ def new_postgresql(folder: Path, template: str) -> Iterator[str]:
     """The URL of a new database of the server at `folder`, like `template`; it goes with us."""
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(_conninfo(folder), autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
         yield f"postgresql+psycopg://postgres@/{name}?host={folder}"
         server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 

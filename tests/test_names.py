@@ -89,7 +89,7 @@ def mutated(names: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(built | plausible | mutated(plausible) | mutated(st.just(GOOD)) | st.text(max_size=40))
 def test_services_are_those_of_the_grammar(name: str) -> None:
     match = re.fullmatch(SERVICE, name, re.ASCII) if len(name) <= 128 else None
@@ -174,7 +174,7 @@ def test_smaller_names_are_those_of_the_grammar(name: str) -> None:
     assert is_slug(name) is bool(re.fullmatch(r"[a-z0-9-]{1,32}", name))
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(mutated(uuids) | uuids)
 def test_user_ids_are_uuids_in_lower_case(name: str) -> None:
     assert is_user_id(name) is bool(re.fullmatch(UUID, name))
@@ -225,7 +225,7 @@ def test_host_names(name: str, *, good: bool) -> None:
 # --- what is shown --------------------------------------------------------------------------
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.text(max_size=70) | st.text(alphabet='ab#"\\()é\u0301\u202e\n \x1b', max_size=6))
 def test_names_that_are_shown_can_forge_nothing(name: str) -> None:
     good = (

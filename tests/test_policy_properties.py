@@ -125,7 +125,7 @@ TAKE_AWAY_FROM_REQUIRED: dict[str, Callable[[Question], Question]] = {
 }
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(questions)
 def test_what_is_allowed_is_refused_once_any_ground_is_taken_away(q: Question) -> None:
     if answer(q).outcome != ALLOWED:
@@ -136,7 +136,7 @@ def test_what_is_allowed_is_refused_once_any_ground_is_taken_away(q: Question) -
             assert answer(take(q)).outcome == MORE_AUTHENTICATION, ground
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(questions)
 def test_more_authentication_helps(q: Question) -> None:
     """Whoever does all that the refusal asks for is let in: nobody runs in a circle."""
@@ -147,7 +147,7 @@ def test_more_authentication_helps(q: Question) -> None:
         assert answer(better).outcome == ALLOWED
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(questions)
 def test_only_what_is_required_is_said_to_be_missing(q: Question) -> None:
     refused = answer(q)
@@ -156,7 +156,7 @@ def test_only_what_is_required_is_said_to_be_missing(q: Question) -> None:
     assert refused.outcome == MORE_AUTHENTICATION or not (refused.amr or refused.missing)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(questions, questions, questions)
 def test_a_joined_requirement_is_met_by_whoever_meets_each(
     q: Question, second: Question, third: Question

@@ -71,7 +71,7 @@ def seldom(strange: st.SearchStrategy[Any], usual: st.SearchStrategy[Any]) -> An
 def test_nothing_but_this_alphabet_is_ever_printed() -> None:
     codes: Counter[str] = Counter()
 
-    @settings(max_examples=1500)
+    @settings(max_examples=500)
     @given(
         seldom(changes, st.just({}) | st.fixed_dictionaries({"extensions": mutable["extensions"]})),
         seldom(anything, login_names),
@@ -121,7 +121,7 @@ def test_a_name_that_could_deceive_is_shown_as_the_id(name: str) -> None:
 
 
 @pytest.mark.attack(4)
-@settings(max_examples=2000)
+@settings(max_examples=500)
 @given(st.data())
 def test_a_certificate_with_flipped_bits_gives_no_other_line(data: st.DataObject) -> None:
     """sshd has verified the signature; here it is as if it had not."""
