@@ -211,7 +211,7 @@ class Ran:
 
 
 def _browse(url: str) -> httpx2.Response:
-    with httpx2.Client(follow_redirects=True, timeout=30) as browser:
+    with httpx2.Client(follow_redirects=True, timeout=30, verify=False) as browser:
         return browser.get(url)
 
 

@@ -61,7 +61,7 @@ class CaServer:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx2.get(f"{url}/health/ready", trust_env=False).status_code == 200
+        return httpx2.get(f"{url}/health/ready", trust_env=False, verify=False).status_code == 200
     except httpx2.TransportError:
         return False
 

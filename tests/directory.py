@@ -148,7 +148,7 @@ def served(services: Services) -> Iterator[httpx2.Client]:
         server = uvicorn.Server(uvicorn.Config(create_app(services), log_config=None))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        with httpx2.Client(base_url=url, timeout=60, trust_env=False) as client:
+        with httpx2.Client(base_url=url, timeout=60, trust_env=False, verify=False) as client:
             yield client
         server.should_exit = True
         thread.join(timeout=20)

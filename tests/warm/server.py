@@ -5,19 +5,18 @@ It ends when its address is gone.
 
 from __future__ import annotations
 
+import ast
 import gc
-import json
 import os
 import pkgutil
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import ca
 from ca.app import bare_app
@@ -26,7 +25,8 @@ PROGRAMS = {"amrgate": "ca.client.main", "amrgate-ca": "ca.ops.main"}
 """And the modules that have their `main`."""
 PATIENCE = 2  # seconds between looks at whether we are wanted
 
-Command = dict[str, Any]
+Command = tuple[list[str], str, int, dict[str, str]]
+"""The words, the folder, the umask and the environment."""
 
 
 def import_all() -> None:
@@ -61,13 +61,13 @@ def serve(address: Path) -> Command:
 def answer(caller: socket.socket) -> Command:
     """Tell `caller` how its command ended. Returns in the child that is to become the command."""
     head, files, _, _ = socket.recv_fds(caller, 4, 3)
-    request = caller.recv(struct.unpack("!I", head)[0], socket.MSG_WAITALL)
+    request = caller.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
     if pid := os.fork():
         wait(caller, pid, files)
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
-    command: Command = json.loads(request)
+    command: Command = ast.literal_eval(request.decode())
     return command
 
 
@@ -80,22 +80,23 @@ def wait(caller: socket.socket, pid: int, files: list[int]) -> NoReturn:
         for number in caller.recv(64) or [signal.SIGKILL]:  # whoever is gone was killed
             signal.pidfd_send_signal(end, number)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    caller.send(struct.pack("!i", status), socket.MSG_NOSIGNAL)
+    caller.send(status.to_bytes(4, "big", signed=True), socket.MSG_NOSIGNAL)
     os._exit(0)
 
 
 def become(command: Command) -> None:
     """What `exec` would have done, and then what the program does."""
+    words, folder, umask, environment = command
     os.setsid()
-    os.chdir(command["folder"])
-    os.umask(command["umask"])
+    os.chdir(folder)
+    os.umask(umask)
     os.environ.clear()
-    os.environ.update(command["environment"])
+    os.environ.update(environment)
     time.tzset()
     sys.stdin = os.fdopen(0, closefd=False)
     sys.stdout = os.fdopen(1, "w", 1 if os.isatty(1) else -1, closefd=False)
     sys.stderr = os.fdopen(2, "w", 1, errors="backslashreplace", closefd=False)
-    program, *_ = sys.argv = command["words"]
+    program, *_ = sys.argv = words
     try:
         import_module(PROGRAMS[program]).main(prog_name=program)
     except SystemExit as end:
