@@ -42,8 +42,8 @@ class Busy(Unavailable):
 
     def __init__(self) -> None:
         super().__init__(
-            "Many people are logging in just now. Your password was not looked at; try again in a few"
-            " seconds."
+            "Many people are logging in just now. Nothing was done with your password; try again in a"
+            " few seconds."
         )
 
 
