@@ -120,8 +120,8 @@ class Chromium:
         return loaded
 
     def wait(self, condition: Any) -> None:
-        """Until it holds; what it looks at may be of a page that goes just then."""
-        ignored = [StaleElementReferenceException]
+        """Until it holds; what it looks at may be of a page that goes just then, or between two."""
+        ignored = [WebDriverException]
         waiting = WebDriverWait(self.driver, PATIENCE, 0.05, ignored_exceptions=ignored)
         waiting.until(lambda _: condition())
 
