@@ -3,7 +3,7 @@
 Hundreds of tests run a command and look at what it does. Half a second of each was the import of
 libraries, the same every time. Here one process imports them once, and each command is a child of
 it, with the arguments, environment, folder, umask and files that its caller gave. How a command
-starts by itself is tested where that is the matter: at terminals, as root, in the documents' story.
+starts by itself is tested where that is the matter: at terminals, by ssh, in the documents' story.
 """
 
 from __future__ import annotations

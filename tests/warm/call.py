@@ -24,7 +24,10 @@ def call(address: str, words: list[str]) -> int:
     server.sendall(request)
     for number in FORWARDED:
         signal.signal(number, lambda number, _: server.send(bytes([number])))
-    return int.from_bytes(server.recv(4, socket.MSG_WAITALL), "big", signed=True)
+    status = server.recv(4, socket.MSG_WAITALL)
+    if len(status) != 4:
+        sys.exit("The server of commands does not say how this one ended.")
+    return int.from_bytes(status, "big", signed=True)
 
 
 if __name__ == "__main__":

@@ -42,8 +42,9 @@ def import_all() -> None:
 def serve(address: Path) -> Command:
     """Answer at `address`. Returns in a child, which is to become the command."""
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(address))
+        listener.bind(f"{address}.new")
         listener.listen(16)
+        Path(f"{address}.new").rename(address)  # whoever finds it is answered
         listener.settimeout(PATIENCE)
         while address.exists():
             try:
