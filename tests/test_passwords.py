@@ -99,6 +99,8 @@ def test_a_crowd_that_waits_for_hashes_is_bounded_and_not_counted(
     with ExitStack() as crowd:
         for _ in range(passwords.AT_ONCE + passwords.MAX_WAITING):
             crowd.enter_context(passwords.place())
+        with pytest.raises(passwords.Busy):
+            passwords.make_hash(PASSWORD)
         for _ in range(attempts.FREE + 1):
             page = browser.submit(page, username=name, password="a guess")
             assert page.status_code == 503

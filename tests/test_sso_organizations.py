@@ -250,8 +250,14 @@ def test_evils_provider_that_says_it_is_acmes_is_not_believed(
         for claims in ({}, {"iss": provider.url}):
             evil.claims = claims
             assert not reaches(acme, evil, "acme-"), claims
+        browser = Browser(acme)
+        page = browser.submit(browser.get("/login/sso"), provider="acme-")
         evil.metadata = {"issuer": provider.url}
-        assert not reaches(acme, evil, "acme-"), "also what it says of itself is asked for again"
+        assert sign_on(browser, evil, page).status_code == 503, "asked again where one comes back"
+    with a_provider() as another:
+        another.metadata = {"issuer": provider.url}
+        register(acme, another, "acme--", "evil")
+        assert Browser(acme).get("/login/sso/acme--").status_code == 503
     register(acme, provider, "acme-", "evil")
     assert not reaches(acme, provider, "acme-"), "acme's issuer, known under evil's slug"
     assert reaches(acme, provider, "acme")

@@ -24,7 +24,7 @@ AT_ONCE = 2
 """How many hashes a process computes at once, 64 MiB each; some more wait their turn."""
 MAX_WAITING = 14
 """Together with those who wait for providers (`sso/turns.py`), fewer than a worker has threads: a
-crowd of guesses must not keep certificates and policies waiting."""
+crowd of guesses must not keep whoever wants a certificate waiting."""
 
 _HASHER = PasswordHasher(time_cost=3, memory_cost=65536, parallelism=4, hash_len=32, salt_len=16)
 _TURNS = threading.BoundedSemaphore(AT_ONCE)
