@@ -21,6 +21,7 @@ log = structlog.get_logger()
 
 MAX_BODY = 1 << 20  # bytes
 BODY_TIMEOUT = 20  # seconds that a client may take to send one
+SOON = "2"  # seconds after which it is worth asking again what nothing was done for
 
 STATUS: dict[type[errors.CAError], int] = {
     errors.InvalidRequest: 400,
@@ -77,7 +78,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
         log.error("database", path=request.url.path, error=type(error.orig).__name__)
         message = "The database cannot be reached now. Try again in a moment."
         return _problem(
-            request, 503, errors.Unavailable.code, message, headers={"retry-after": "1"}
+            request, 503, errors.Unavailable.code, message, headers={"retry-after": SOON}
         )
     message = "Something went wrong on our side; the operator's log says what."
     return _problem(request, 500, "server_error", message)
@@ -103,6 +104,8 @@ def _answer_own(request: Request, error: errors.CAError) -> Response:
             headers["retry-after"] = str(error.retry_after)
         case errors.Misconfigured() | errors.Unavailable():
             log.error("failed", path=request.url.path, error=error.message, cause=_cause(error))
+            if isinstance(error, errors.Unavailable):
+                headers["retry-after"] = SOON
         case _:
             pass
     return _problem(request, status, error.code, error.message, headers=headers, extra=extra)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ from starlette.testclient import TestClient
 
 from ca.app import create_app
 from ca.errors import CAError
-from ca.identity import api_tokens
+from ca.identity import api_tokens, hourly
 from ca.identity.api_tokens import MAX_LIFETIME
 from ca.identity.attempts import in_window
 from ca.identity.sessions import hash_of
@@ -256,7 +257,7 @@ def test_a_token_that_was_removed_does_not_fill_the_log(
 def test_whoever_stole_a_token_begins_no_more_sessions_than_that(
     one_ca: Services, alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grant, "MAX_BEGUN", 2)
+    monkeypatch.setattr(hourly, "API_TOKEN", replace(hourly.API_TOKEN, most=2))
     api = log_in(one_ca, alice.username, "pwd", "otp")
     stolen, other = made(api), made(api, "another")
 

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from ca.app import create_app
 from ca.errors import InvalidRequest
-from ca.http import json_object
+from ca.http import SOON, json_object
 from ca.store.engine import writing
 from ca.store.issuing import Entitlements
 from tests.databases import new_sqlite
@@ -162,7 +162,7 @@ def test_who_sits_before_a_page_is_told_of_a_fault_on_one(tmp_path: Path) -> Non
         with writing(services.engine) as connection:
             connection.exec_driver_sql("DROP TABLE browser_sessions")
         page = browser.get("/security")
-    assert (page.status_code, page.headers["retry-after"]) == (503, "1")
+    assert (page.status_code, page.headers["retry-after"]) == (503, SOON)
     assert "<h1>" in page.text
     assert "Try again in a moment" in page.text
     check_headers(page)

@@ -217,8 +217,8 @@ def wind_back(services: Services, person: Person) -> None:
 def pass_time(services: Services, seconds: int) -> None:
     """Make everything that has happened happen `seconds` earlier."""
     moments = {
-        browser_sessions: ("created_at", "seen_at"),
-        grant_sessions: ("created_at", "seen_at", "expires_at"),
+        browser_sessions: ("created_at", "seen_at", "ended_at"),
+        grant_sessions: ("created_at", "seen_at", "expires_at", "ended_at"),
         authorization_codes: ("expires_at", "used_at"),
         device_codes: ("created_at", "expires_at", "polled_at", "decided_at", "used_at"),
         refresh_tokens: ("issued_at", "used_at"),

@@ -14,12 +14,19 @@ from sqlalchemy.exc import DataError, OperationalError
 from ca.console import flow
 from ca.console.browser import check_same_origin
 from ca.console.pages import show
-from ca.errors import CAError, InsufficientAuthentication, Misconfigured, Unavailable
+from ca.errors import (
+    CAError,
+    InsufficientAuthentication,
+    Misconfigured,
+    TooManyAttempts,
+    Unavailable,
+)
 from ca.http import answer_error, status_of
 from ca.identity.stepup import Step
 from ca.services import Services
 
 READS = frozenset({"GET", "HEAD"})
+PASSED_ON = (TooManyAttempts, Misconfigured, Unavailable, DataError, OperationalError)
 
 
 class NotLoggedIn(InsufficientAuthentication):
@@ -46,8 +53,8 @@ class PageRoute(APIRoute):
                 return RedirectResponse(other.location, 303)
             except InsufficientAuthentication as error:
                 return _log_in(services, request, error)
-            except (Misconfigured, Unavailable, DataError, OperationalError) as error:
-                return await _failed(request, error)
+            except PASSED_ON as error:
+                return await _passed_on(request, error)
             except CAError as error:
                 status = status_of(error)
                 return show("error.html", status=status, user=None, message=error.message)
@@ -67,8 +74,8 @@ async def answer_unknown(request: Request, error: Exception) -> Response:
     return show("error.html", status=404, user=None, message=message)
 
 
-async def _failed(request: Request, error: Exception) -> Response:
-    """What all routes answer and log, as a page: a person sits before it."""
+async def _passed_on(request: Request, error: Exception) -> Response:
+    """What all routes answer and log, and when to try again, as a page: a person sits before it."""
     told = await answer_error(request, error)
     message = json.loads(bytes(told.body))["error_description"]
     page = show("error.html", status=told.status_code, user=None, message=message)

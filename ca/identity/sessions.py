@@ -9,10 +9,12 @@ from sqlalchemy import Connection, Engine
 
 from ca import audit
 from ca.errors import NotAuthenticated
+from ca.identity import hourly
 from ca.identity.proofs import Proofs, providers_in, with_proof
 from ca.store import people, sso, webauthn
 from ca.store import sessions as store
 from ca.store.engine import reading, writing
+from ca.store.over import forget_over
 from ca.store.people import User
 from ca.store.revocations import Cause
 from ca.store.sessions import BrowserSession
@@ -60,6 +62,7 @@ def add_proofs(
     lifted = replace(session, proofs=every, seen_at=now)
     cookie = new_secret()
     with writing(engine) as connection:
+        _count(connection, session.user, proofs, now)
         _hold_what_they_rest_on(connection, session.user, proofs)
         if not store.raise_browser_session(connection, session.id, hash_of(cookie), every, now):
             return None
@@ -88,13 +91,16 @@ def begin(  # noqa: PLR0913 who, after what, and where
 
     Raises:
         NotAuthenticated: what they logged in with was changed, or taken away, meanwhile.
+        TooManyAttempts: they logged in in this way too often within the hour.
     """
     session = BrowserSession(
         id=str(uuid.uuid4()), user=user, proofs=proofs, created_at=now, seen_at=now
     )
     cookie = new_secret()
     with writing(engine) as connection:
+        _count(connection, user, proofs, now)
         _hold_what_they_rest_on(connection, user, proofs)
+        forget_over(connection, user.id, now)
         if replaced is not None:
             store.end_browser_session(connection, replaced.id, now)
         store.add_browser_session(
@@ -111,6 +117,11 @@ def log_out(engine: Engine, session: BrowserSession, now: int) -> None:
         cause = Cause(now, session.user.id, "session:logout")
         revoked = store.end_grants(connection, session.user.id, cause)
         audit.append_revoking(connection, cause, session.id, revoked)
+
+
+def _count(connection: Connection, user: User, proofs: Proofs, now: int) -> None:
+    # By the way: whoever has the password does not keep its owner's passkey out.
+    hourly.count(connection, hourly.LOGIN, f"{user.id} {proofs[0].amr}", user.id, now)
 
 
 _HOLD = {

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from ca import audit
 from ca.errors import TooManyAttempts
+from ca.identity import hourly
 from ca.identity.api_tokens import is_well_formed
 from ca.identity.attempts import WINDOW, in_window, network_of
 from ca.identity.sessions import hash_of
@@ -18,19 +19,15 @@ from ca.store import api_tokens as store
 from ca.store import attempts, sessions
 from ca.store.api_tokens import ApiToken
 from ca.store.engine import writing
+from ca.store.over import forget_over
 from ca.store.people import User, find_user
 from ca.store.sessions import GrantSession
 
 CERTIFICATE_LIFETIME = 3600  # seconds: also one that the access token's last second was used for
 SESSION_LIFETIME = LIFETIME + CERTIFICATE_LIFETIME
 
-
 MAX_MADE_UP = 100
 """Tokens that never were any, from one address in an hour. Behind it there may be a company."""
-
-MAX_BEGUN = 10_000
-"""Sessions begun with one token in an hour: each job begins one, and whoever stole it as many as they
-like (`ca.issuance.bounds` has the same of certificates)."""
 
 MAX_REFUSED = 20
 """Records in an hour that somebody still has a token that was removed: it opens nothing, nor the log."""
@@ -72,15 +69,7 @@ def exchange_api_token(
 
 
 def _begin(connection: Connection, used: ApiToken, user: User, client_id: str, now: int) -> Tokens:
-    begun = in_window(f"Begun with {used.id}", now)
-    if not attempts.count_below(connection, begun, MAX_BEGUN, now):
-        raise TooManyAttempts(
-            f"With this API token, {MAX_BEGUN:,} sessions were begun within the hour: there are no more"
-            " until it is over. If it was not you, remove it.",
-            WINDOW - now % WINDOW,
-        )
-    if attempts.find_count(connection, begun).failures == MAX_BEGUN:
-        audit.append(connection, "api_token:bound", user.id, used.id, {"most": MAX_BEGUN})
+    hourly.count(connection, hourly.API_TOKEN, used.id, user.id, now)
     session = GrantSession(
         sid=str(uuid.uuid4()),
         handle=str(uuid.uuid4()),
@@ -94,7 +83,7 @@ def _begin(connection: Connection, used: ApiToken, user: User, client_id: str, n
         api_token_id=used.id,
         token_made_at=used.created_at,
     )
-    store.forget_old_sessions(connection, used.id, now)
+    forget_over(connection, user.id, now)
     sessions.add_grant_session(connection, session, now)
     detail = {"client": client_id, "amr": sorted(session.amr), "api_token": used.id}
     audit.append(connection, "grant:begin", user.id, session.sid, detail)
@@ -103,7 +92,6 @@ def _begin(connection: Connection, used: ApiToken, user: User, client_id: str, n
 
 def _count(connection: Connection, subject: str, client_id: str, address: str, now: int) -> None:
     """Count one that was made up; the last one that is answered is worth a record."""
-    attempts.count_below(connection, subject, MAX_MADE_UP, now)
-    if attempts.find_count(connection, subject).failures == MAX_MADE_UP:
+    if attempts.count_below(connection, subject, MAX_MADE_UP, now) == MAX_MADE_UP:
         detail = {"client": client_id, "address": address}
         audit.append(connection, "api_token:guess", client_id, address, detail)

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from ca import audit
 from ca.errors import Conflict, NotAuthenticated, TooManyAttempts
+from ca.identity import hourly
 from ca.identity.attempts import WINDOW, in_window, network_of
 from ca.identity.sessions import Visitor, hash_of
 from ca.identity.stepup import FRESH, Ask
@@ -112,6 +113,7 @@ def allow(engine: Engine, device: Device, session: BrowserSession, now: int) -> 
 
     Raises:
         Conflict: it does not wait for a decision any more.
+        TooManyAttempts: this session let too many within the hour.
     """
     with writing(engine) as connection:
         asked = store.find_open(connection, device.code_hash, now)
@@ -126,6 +128,7 @@ def allow(engine: Engine, device: Device, session: BrowserSession, now: int) -> 
         )
         if not store.allow(connection, device.code_hash, approval, now):
             raise _no_longer_open()
+        hourly.count(connection, hourly.CONSENT, session.id, session.user.id, now)
         detail = {"client": asked.client_id, "address": asked.address}
         audit.append(connection, "device:allow", session.user.id, session.id, detail)
 

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from ca import audit
 from ca.errors import CAError, InvalidRequest
+from ca.identity import hourly
 from ca.identity.sessions import hash_of, new_secret
 from ca.identity.stepup import Ask
 from ca.oauth.clients import is_redirect
@@ -111,9 +112,13 @@ def give_code(engine: Engine, request: Request, session: BrowserSession, now: in
     """A code for what the person agreed to.
 
     It rests on the proofs that are recent enough; what was not proved again is not passed on.
+
+    Raises:
+        TooManyAttempts: this session gave too many within the hour.
     """
     code = new_secret()
     with writing(engine) as connection:
+        hourly.count(connection, hourly.CONSENT, session.id, session.user.id, now)
         store.add_code(
             connection,
             hash_of(code),

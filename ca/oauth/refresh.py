@@ -8,7 +8,7 @@ encrypted under a key made from its predecessor, which is not stored at all.
 from sqlalchemy import Connection
 
 from ca import audit
-from ca.identity import notices
+from ca.identity import hourly, notices
 from ca.identity.sessions import hash_of, new_secret
 from ca.keys import Seal
 from ca.oauth.grants import InvalidGrant, Server, Tokens
@@ -27,6 +27,7 @@ def refresh(server: Server, client_id: str, token: str, now: int) -> Tokens:
 
     Raises:
         InvalidGrant: the token is not the client's, or its session ended.
+        TooManyAttempts: the session was renewed too often within the hour.
     """
     with writing(server.engine) as connection:
         found = store.find_refresh_token(connection, hash_of(token))
@@ -37,6 +38,7 @@ def refresh(server: Server, client_id: str, token: str, now: int) -> Tokens:
             raise InvalidGrant("This login has ended. Log in again.")
         successor = _successor(connection, token, session.sid, now)
         if successor is not None:
+            hourly.count(connection, hourly.REFRESH, session.sid, session.user.id, now)
             sessions.touch_grant_session(connection, session.sid, now)
             return Tokens(session, successor)
         # Two hold this token: the person's client, and whoever copied it.

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from ca.identity.proofs import Proofs, from_fields, to_fields
 from ca.store.revocations import Cause, revoke_sessions
 from ca.store.tables import api_tokens, grant_sessions, users
-
-SESSIONS_KEPT = 86400  # seconds after their end that the sessions of a token are still known
 
 
 @dataclass(frozen=True)
@@ -114,16 +112,6 @@ def end(connection: Connection, token_id: str, cause: Cause) -> list[int]:
         .returning(grant_sessions.c.sid)
     )
     return revoke_sessions(connection, ended.scalars().all(), cause)
-
-
-def forget_old_sessions(connection: Connection, token_id: str, now: int) -> None:
-    """Forget a token's sessions that were over a day ago: a job may begin one each minute."""
-    connection.execute(
-        delete(grant_sessions).where(
-            grant_sessions.c.api_token_id == token_id,
-            grant_sessions.c.expires_at < now - SESSIONS_KEPT,
-        )
-    )
 
 
 def _token(row: Row[*tuple[Any, ...]]) -> ApiToken:

@@ -49,15 +49,16 @@ def replace(connection: Connection, subject: str, seen: Count, count: Count) -> 
     return result.rowcount == 1
 
 
-def count_below(connection: Connection, subject: str, most: int, now: int) -> bool:
-    """Count one attempt; False, and nothing counted, if there were `most` already."""
+def count_below(connection: Connection, subject: str, most: int, now: int) -> int:
+    """Count one attempt, and return how many there are; 0, and nothing counted, if there were `most`."""
     _add_if_absent(connection, subject)
-    result = connection.execute(
+    counted = connection.execute(
         update(attempts)
         .where(attempts.c.subject == subject, attempts.c.failures < most)
         .values(failures=attempts.c.failures + 1, last_at=now)
+        .returning(attempts.c.failures)
     )
-    return result.rowcount == 1
+    return counted.scalar_one_or_none() or 0
 
 
 def take_back(connection: Connection, subject: str) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LANES = 4  # pairs under way at once
 BATCH = 50  # pairs prepared together
+OF_ONE = 500  # pairs of one person, who may do only so much in an hour (`ca.identity.hourly`)
 WAITING = LANES * (attempts.FREE + 2)  # pairs, at least, whose wrong codes would make others wait
 TARGET = "0 of 10,000 pairs"
 
@@ -37,9 +38,10 @@ def both(nodes: Nodes, count: int, tell: Callable[[int], None], lane: _Lane) -> 
     done = Counter[str]()
 
     def run(number: int) -> None:
-        for outcome in lane(nodes, number):
-            done[outcome] += 1
-            tell(done.total())
+        for begun in range(0, number, OF_ONE):
+            for outcome in lane(nodes, min(OF_ONE, number - begun)):
+                done[outcome] += 1
+                tell(done.total())
 
     with ThreadPoolExecutor(LANES) as pool:
         list(pool.map(run, share))

@@ -68,6 +68,7 @@ authorization_codes = Table(
     Column("expires_at", BigInteger, nullable=False),
     Column("used_at", BigInteger),
     Column("sid", ID),  # the grant session it was exchanged for: a second use ends that
+    Index(None, "user_id"),
 )
 
 # The successor is sealed under a key derived from the token itself, which is not stored.
