@@ -255,6 +255,30 @@ def test_an_organization_is_the_operators_to_make(acme: Services) -> None:
     assert [one["name"] for one in owned["items"]] == ["acme"]
 
 
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        ({"label": "Acme Ltd", "name": "acme", "country": "", "security_contact": ""}, ""),
+        ({"label": "Acme Ltd", "country": "FR"}, "country: nothing else is kept here."),
+        ({"billing_profile_id": "42"}, "billing_profile_id: nothing else is kept here."),
+        ({"security_contact": "a@acme.example"}, "security_contact: nothing else is kept here."),
+    ],
+)
+def test_what_is_not_kept_of_an_organization_may_be_sent_back(
+    acme: Services, change: dict[str, str], refused: str
+) -> None:
+    bob = log_in(acme, "bob", "pwd", "otp")
+    before = bob.get("/organizations/acme").json()
+
+    answer = bob.http.patch("/organizations/acme", json=change)
+
+    assert answer.status_code == (400 if refused else 200)
+    assert answer.json().get("error_description", "") == refused
+    assert bob.get("/organizations/acme").json() == before | (
+        {} if refused else {"label": "Acme Ltd"}
+    )
+
+
 def test_a_project_comes_and_its_organization_stays_while_it_is_there(acme: Services) -> None:
     alice = log_in(acme, "alice", "pwd", "otp")
 

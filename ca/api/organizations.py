@@ -29,6 +29,12 @@ class Change(BaseModel):
     label: str | None = Field(None, max_length=255)
     name: str | None = Field(None, max_length=255)
     """Only the one that it has: files and requirements call it so."""
+    country: str | None = Field(None, max_length=255)
+    billing_profile_id: str | None = Field(None, max_length=255)
+    security_contact: str | None = Field(None, max_length=255)
+
+
+NOT_KEPT = {"country", "billing_profile_id", "security_contact"}
 
 
 @router.get("")
@@ -71,6 +77,10 @@ def update_organization(
     with writing(services.engine) as connection:
         directory.lock(connection)
         view = gate.organization(connection, caller, organization_id, ADMIN)
+        said = change.model_dump(include=NOT_KEPT, exclude_none=True)
+        shapes.check_unchanged(
+            said, shapes.organization(view.organization, None), shapes.NOT_KEPT_HERE
+        )
         changed = organizations.change(
             connection, view, name=change.name, label=change.label, actor=caller.user.id
         )

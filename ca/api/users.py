@@ -7,10 +7,9 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from ca.api.gate import Authenticated
-from ca.api.shapes import moment, names_of
+from ca.api.shapes import NOT_KEPT_HERE, check_unchanged, moment, names_of
 from ca.api.totp import Oneself, acting_of
 from ca.directory import people
-from ca.errors import InvalidRequest
 from ca.identity import factors, letters, mailbox
 from ca.services import Given, Services
 from ca.store import directory
@@ -39,13 +38,7 @@ class Change(BaseModel):
     country: str | None = Field(None, max_length=MAX_TEXT)
 
 
-FIXED = {
-    # `apply` knows people by it: whoever took the name that a file will give to somebody else
-    # would be given what that one is to have.
-    "username": "the user name is changed by the operator",
-    **dict.fromkeys(("company", "website", "picture", "country"), "nothing else is kept here"),
-}
-"""What `PATCH` takes only as it is, and why."""
+NOT_KEPT = {"company", "website", "picture", "country"}
 
 
 @router.get("/users/me")
@@ -68,9 +61,11 @@ def update_user(change: Change, caller: Oneself, services: Given) -> dict[str, A
     """
     shown = _user(caller.user, services)
     said = change.model_dump(exclude_none=True)
-    for field, reason in FIXED.items():
-        if field in said and said[field] != shown[field]:
-            raise InvalidRequest(f"{field}: {reason}.")
+    check_unchanged(change.model_dump(include=NOT_KEPT, exclude_none=True), shown, NOT_KEPT_HERE)
+    # `apply` knows people by it: whoever took the name that a file will give to somebody else
+    # would be given what that one is to have.
+    named = change.model_dump(include={"username"}, exclude_none=True)
+    check_unchanged(named, shown, "the user name is changed by the operator")
     words = (said.get(field, shown[field]) for field in ("first_name", "last_name"))
     name = " ".join(word for word in words if word)
     people.check_name(name)  # nothing is mailed for what is refused
