@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -22,7 +23,7 @@ from tests.operating import Ca
 from tests.web import new_services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ca.services import Services
 
@@ -321,22 +322,46 @@ def test_applying_says_it_first_and_asks_at_a_terminal(
     assert (agreed, "Apply it now?" in shown) == (0, False)
 
 
-def at_terminal(ca: Ca, *words: str | Path, typed: str = "") -> tuple[int, str]:
-    """Run a command at a terminal; the status, and what was shown but not what was typed."""
+def test_nothing_is_applied_that_was_not_agreed_to(shop: Services, tmp_path: Path) -> None:
+    apply_text(shop.engine, ACME)
+    ca, file = Ca(shop.settings.data, shop.engine), tmp_path / "acme.toml"
+    file.write_text(ACME + REQUIRED)
+    theirs = ACME.replace("alice = { prod", "# alice = { prod") + REPORTED
+
+    status, shown = at_terminal(
+        ca, "apply", file, typed="y\n", meanwhile=lambda: apply_text(shop.engine, theirs)
+    )
+
+    assert status == 1
+    assert "Somebody changed the directory meanwhile" in shown
+    assert "1 to change" in ca.check("apply", file, "--dry-run"), "theirs is what is there"
+
+
+def at_terminal(
+    ca: Ca, *words: str | Path, typed: str = "", meanwhile: Callable[[], object] = lambda: None
+) -> tuple[int, str]:
+    """Run a command at a terminal; the status, and what was shown but not what was typed.
+
+    `meanwhile` happens between the question and the answer.
+    """
     ours, theirs = os.openpty()
     no_echo = termios.tcgetattr(theirs)
     no_echo[3] &= ~termios.ECHO
     termios.tcsetattr(theirs, termios.TCSANOW, no_echo)
-    os.write(ours, typed.encode())
     program = Path(sys.executable).parent / "amrgate-ca"
     command: list[str | Path] = [program, *words, "--data", ca.data]
-    ended = subprocess.run(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, check=False, timeout=60
-    )
-    shown = re.sub(r"\x1b\[\d*m|\r", "", os.read(ours, 65536).decode())
-    for end in (ours, theirs):
-        os.close(end)
-    return ended.returncode, shown
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = ""
+    with contextlib.suppress(OSError):  # EIO: the command has ended
+        while True:
+            shown += os.read(ours, 65536).decode()
+            if typed and shown.endswith("]: "):
+                meanwhile()
+                os.write(ours, typed.encode())
+                typed = ""
+    os.close(ours)
+    return process.wait(60), re.sub(r"\x1b\[\d*m|\r", "", shown)
 
 
 def test_a_dry_run_refuses_what_applying_would(shop: Services, tmp_path: Path) -> None:

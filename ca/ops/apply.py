@@ -50,9 +50,10 @@ def apply(file: Path, data: Path, *, dry_run: bool, yes: bool) -> None:
         if dry_run:
             show_rehearsal(rehearsal)
             return
-        if rehearsal.takes_away:
-            ask(lambda: show_rehearsal(rehearsal), "Apply it now?", yes=yes)
-        done = carry_out(engine, document, operator())
+        asked = rehearsal.takes_away and ask(
+            lambda: show_rehearsal(rehearsal), "Apply it now?", yes=yes
+        )
+        done = carry_out(engine, document, operator(), rehearsal.plan if asked else None)
         read = settings.read(data)
         service_users.announce(engine, read, operator(), done.changes)
         loosened.announce(engine, read, operator(), done.changes)

@@ -7,15 +7,17 @@ from collections.abc import Callable
 import click
 
 
-def ask(show: Callable[[], None], question: str, *, yes: bool) -> None:
+def ask(show: Callable[[], None], question: str, *, yes: bool) -> bool:
     """Tell what will come of it, on stderr; at a terminal, go on only with leave, or with `yes`.
 
-    Scripts have no terminal, and go on.
+    Scripts have no terminal, and go on. Returns whether somebody was asked.
 
     Raises:
         click.Abort: no.
     """
     with contextlib.redirect_stdout(sys.stderr):
         show()
-    if not yes and sys.stdin.isatty() and sys.stderr.isatty():
+    asks = not yes and sys.stdin.isatty() and sys.stderr.isatty()
+    if asks:
         click.confirm(question, default=True, abort=True, err=True)
+    return asks

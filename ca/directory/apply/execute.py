@@ -29,15 +29,21 @@ EVENTS = {"+": "add", "-": "remove", "~": "change"}
 MAX_SUBJECT = 128  # characters of an audit record's subject
 
 
-def apply(engine: Engine, document: Document, actor: str) -> Plan:
+def apply(engine: Engine, document: Document, actor: str, agreed: Plan | None = None) -> Plan:
     """Make the directory what `document` says, in one transaction; return what was done.
 
     Raises:
         InvalidFile: the database refuses something in it; nothing was changed.
-        Conflict: likewise, but what it is cannot be told from the file.
+        Conflict: likewise, but what it is cannot be told from the file; or there is something else to
+            do by now than what somebody `agreed` to.
     """
     with writing(engine) as connection:
         done = planned(connection, document)
+        if agreed is not None and agreed.changes != done.changes:
+            raise Conflict(
+                "Somebody changed the directory meanwhile, so that there is something else to do now."
+                " Nothing was applied: run it again, and look at what it says."
+            )
         make_so(connection, document, done, actor)
     return done
 
