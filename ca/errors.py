@@ -6,6 +6,7 @@
     │   └── NothingShown            nor tried to
     ├── InsufficientAuthentication  they have, but not well or not recently enough
     ├── Denied                      policy says no
+    │   └── InsufficientScope       to this token, whoever has it
     ├── NotFound                    it does not exist, or the caller may not know that it does
     ├── Conflict                    it contradicts what is there
     ├── AlreadyUsed                 a token, code or challenge was spent before, or never was
@@ -65,6 +66,16 @@ class Denied(CAError):
     """The caller is known, and may not."""
 
     code = "access_denied"
+
+
+class InsufficientScope(Denied):
+    """The token is limited to something else (RFC 6750, section 3.1). `scope` would do, if any."""
+
+    code = "insufficient_scope"
+
+    def __init__(self, message: str, scope: str) -> None:
+        super().__init__(message)
+        self.scope = scope
 
 
 class NotFound(CAError):

@@ -100,6 +100,9 @@ def _answer_own(request: Request, error: errors.CAError) -> Response:
             headers["www-authenticate"] = 'Bearer realm="amrgate"'
         case errors.NotAuthenticated():
             headers["www-authenticate"] = f'Bearer error="{error.code}"'
+        case errors.InsufficientScope():
+            enough = f', scope="{error.scope}"' if error.scope else ""
+            headers["www-authenticate"] = f'Bearer error="{error.code}"{enough}'
         case errors.TooManyAttempts():
             headers["retry-after"] = str(error.retry_after)
         case errors.Misconfigured() | errors.Unavailable():

@@ -111,10 +111,14 @@ def test_a_service_user_gets_a_token_that_logs_in(server: CaServer, bob: Enginee
         *("deploy", "Deployer", "no", "never", deploy),
     ]
 
-    shown = said(bob, "token", "create", "pipeline", "--user", deploy, "--expires", "1d")
+    shown = said(bob, "token", "create", "pipeline", "--user", deploy, "--scope", "ssh")
     (listed,) = json.loads(bob.run("token", "list", "--user", deploy, "--json").out)
 
-    assert "The token pipeline ends in 1 day. It is shown only now:" in shown
+    assert "The token pipeline ends in 90 days. It is shown only now:" in shown
+    assert said(bob, "token", "list", "--user", deploy).split() == [
+        *("NAME", "ID", "MFA", "SCOPE", "ENDS", "USED"),
+        *("pipeline", listed["id"], "no", "ssh", "in", "90", "days", "never"),
+    ]
     (secret,) = re.findall(r"^amrgate_\w+$", shown, re.MULTILINE)
     program = replace(
         bob, home=bob.home / "job", more=(("AMRGATE_API_TOKEN", secret), ("AMRGATE_CA", server.url))
@@ -122,6 +126,11 @@ def test_a_service_user_gets_a_token_that_logs_in(server: CaServer, bob: Enginee
     program.home.mkdir()
     whoami = program.run("whoami")
     assert (whoami.status, "Deployer" in whoami.out) == (0, True), whoami.err
+    limited = program.run("org", "list")
+    assert (limited.status, limited.err) == (
+        1,
+        "Error: This token may only get SSH certificates.\n",
+    )
     assert "never" not in said(bob, "org", "service-users", "acme")
     previewed = said(bob, "org", "mfa", "acme", "preview")
     assert "Service users locked out, until an owner exempts them: deploy.\n" in previewed

@@ -57,6 +57,7 @@ def test_a_token_is_made_shown_once_and_removed_with_the_keyboard_alone(
 
     assert "build <b>server</b>" in chromium.text
     assert "last used 2" in chromium.text
+    assert "may only" not in chromium.text
     assert secret not in chromium.driver.page_source
     look(chromium)
     chromium.press("Make a token")
@@ -65,6 +66,14 @@ def test_a_token_is_made_shown_once_and_removed_with_the_keyboard_alone(
     assert chromium.driver.title.startswith("Error: ")
     look(chromium)
     chromium.press("Cancel")
+    chromium.press("Make a token")
+    chromium.type("deploys" + Keys.TAB + Keys.TAB + "only get SSH")
+    chromium.press("Make token")
+    chromium.press("I have copied it")
+    assert "deploys" in chromium.text
+    assert "may only get SSH certificates · made" in chromium.text
+    look(chromium)
+    chromium.press("Remove")
     chromium.press("Remove")
     assert "You have none." in chromium.text
     assert not is_good(site, answer.json()["access_token"])

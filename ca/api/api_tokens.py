@@ -37,6 +37,9 @@ class NewToken(BaseModel):
     lifetime: int = MAX_LIFETIME
     """Seconds."""
 
+    scope: Annotated[str, Field(max_length=64)] = ""
+    """What it is limited to (`ca.identity.scopes`); nothing, if it may do all that its user may."""
+
 
 def _visible(user_id: str, caller: Authenticated, services: Given) -> str:
     """The id of the caller, or of a service user whose admin they are: others are not to be seen."""
@@ -62,7 +65,7 @@ def create_api_token(
     user_id: str, caller: Authenticated, services: Given, asked: NewToken
 ) -> dict[str, Any]:
     """Makes a token, which is shown only now."""
-    wish = Wish(api_tokens.named(asked.name), asked.lifetime)
+    wish = Wish(api_tokens.named(asked.name), asked.lifetime, asked.scope)
     if user_id == caller.user.id:
         made = _for_oneself(services, caller, wish)
     else:
@@ -129,6 +132,7 @@ def _token(token: ApiToken) -> dict[str, Any]:
         "id": token.id,
         "name": token.name,
         "mfa_on_creation": "mfa" in amr_of(token.proofs),
+        "scope": token.scope,
         "created_at": moment(token.created_at),
         "updated_at": moment(token.created_at),
         "expires_at": moment(token.expires_at),

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from ca.api.gate import Authenticated
+from ca.api.gate import AuthenticatedForSSH
 from ca.api.shapes import links
 from ca.directory import explain
 from ca.directory.explain import Answer
@@ -18,7 +18,7 @@ router = APIRouter(tags=["Services"])
 
 
 @router.get("/services/{service}/access")
-def explain_access(service: str, caller: Authenticated, services: Given) -> dict[str, Any]:
+def explain_access(service: str, caller: AuthenticatedForSSH, services: Given) -> dict[str, Any]:
     """What a host would answer to a certificate of this session, if it came from this address.
 
     Like a host, it does not tell a service that there is not from one that is not the caller's.

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from typing import Annotated
 
 import structlog
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import SecurityScopes
 from sqlalchemy import Connection
 
 from ca.directory import projects, read
@@ -13,6 +14,8 @@ from ca.directory.access import Caller, require
 from ca.directory.projects import ProjectView
 from ca.directory.read import OrganizationView
 from ca.errors import Denied, NotAuthenticated, NotFound, NothingShown
+from ca.identity import scopes
+from ca.identity.scopes import READ, SSH
 from ca.oauth.tokens import verify_access_token
 from ca.services import Given
 from ca.store.engine import reading
@@ -38,11 +41,14 @@ def bearer_token(request: Request) -> str:
     return header[len(SCHEME) :].strip(" ")
 
 
-def authenticate(request: Request, services: Given) -> Caller:
+def authenticate(request: Request, services: Given, also: SecurityScopes) -> Caller:
     """Whose request this is. Their session is looked at each time: what ended opens nothing.
+
+    Of tokens that are limited, READ is enough for each GET, and what `also` names for this route.
 
     Raises:
         NotAuthenticated: there is no token, or it is not good, or its session is over.
+        InsufficientScope: the token is limited to something else.
     """
     now = int(time.time())
     key, issuer = services.keys.token, services.settings.issuer
@@ -51,11 +57,15 @@ def authenticate(request: Request, services: Given) -> Caller:
         session = live_session(connection, token.sid, now, jti=token.jti)
     if session is None or session.user.id != token.sub:
         raise NotAuthenticated("The session of this access token is over: log in again.")
+    scopes.check(session.scope, *([READ] if request.method == "GET" else []), *also.scopes)
     return Caller(session.user, session, request.client.host if request.client else NOWHERE)
 
 
 Authenticated = Annotated[Caller, Depends(authenticate)]
 """A route's parameter of this type is who asks: `def route(caller: Authenticated)`."""
+
+AuthenticatedForSSH = Annotated[Caller, Security(authenticate, scopes=[SSH])]
+"""Likewise, where a token for SSH certificates alone is enough."""
 
 
 def organization(

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from ca.api.gate import bearer_token
 from ca.errors import InvalidRequest
 from ca.http import json_object
+from ca.identity import scopes
 from ca.issuance.draft import MAX_LIFETIME, MIN_LIFETIME
 from ca.issuance.sign import Bearer
 from ca.issuance.subject_key import parse_subject_key
@@ -49,6 +50,7 @@ async def issue(request: Request, services: Given) -> Response:
     now = int(time.time())
     text = bearer_token(request)
     token = verify_access_token(services.keys.token, services.settings.issuer, text, now)
+    scopes.check(token.scope, scopes.SSH)
     fields = json_object(await request.body())
     key = fields.get("key")
     if not isinstance(key, str):

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from ca.api.gate import Authenticated
+from ca.api.gate import Authenticated, AuthenticatedForSSH
 from ca.api.shapes import NOT_KEPT_HERE, check_unchanged, moment, names_of
 from ca.api.totp import Oneself, acting_of
 from ca.directory import people
@@ -42,7 +42,7 @@ NOT_KEPT = {"company", "website", "picture", "country"}
 
 
 @router.get("/users/me")
-def get_current_user(caller: Authenticated, services: Given) -> dict[str, Any]:
+def get_current_user(caller: AuthenticatedForSSH, services: Given) -> dict[str, Any]:
     """The caller."""
     return _user(caller.user, services)
 

@@ -61,6 +61,7 @@ def show_confirm(services: Given, request: Request, sealed: For = "") -> Respons
         "device_confirm.html",
         user=session.user,
         asked=asked,
+        may=words.may(asked.scope),
         wants=words.asked(asked.amr, asked.max_age),
         code=written(device.user_code),
         at=time.strftime("%H:%M:%S", time.gmtime(asked.created_at)),

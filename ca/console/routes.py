@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.background import BackgroundTask
 
-from ca.console import flow, security
+from ca.console import flow, security, words
 from ca.console.browser import (
     browser_of,
     clear_cookie,
@@ -156,6 +156,7 @@ def show_consent(services: Given, request: Request, sealed: For = "") -> Respons
         sends_to=purpose.request.redirect_uri,
         user=session.user,
         request=purpose.request,
+        may=words.may(purpose.request.scope),
         asked=time.strftime("%H:%M:%S", time.gmtime(purpose.request.asked_at)),
         ago=now - purpose.request.asked_at,
         sealed=flow.seal(services.keys.seal, purpose),

@@ -11,8 +11,9 @@ from ca.console.pages import show
 from ca.console.security import acting, logged_in
 from ca.errors import CAError, Conflict, InvalidRequest
 from ca.http import status_of
-from ca.identity import api_tokens, factors, notices
+from ca.identity import api_tokens, factors, notices, scopes
 from ca.identity.api_tokens import Wish
+from ca.identity.scopes import LIMITS
 from ca.oauth.forms import Form
 from ca.services import Given
 from ca.store.api_tokens import ApiToken
@@ -49,12 +50,12 @@ def make_token(services: Given, request: Request, form: Form) -> Response:
     now = int(time.time())
     session, _found = logged_in(services, request)
     name = api_tokens.named(form.get("name", ""))
-    days = _days(form)
+    days, scope = _days(form), form.get("scope", "")
     try:
-        wish = Wish(name, days * DAY)
+        wish = Wish(name, days * DAY, scope)
         made = api_tokens.make(services.engine, acting(session), wish, now)
     except (InvalidRequest, Conflict) as error:
-        return _new_page(session, name, days, error)
+        return _new_page(session, name, days, scope, error)
     notices.tell(services.settings, session.user, "api_token:add")
     token = _shown(made.token)
     return show("token.html", user=session.user, token=token, secret=made.secret)
@@ -77,7 +78,11 @@ def remove_token(services: Given, request: Request, form: Form) -> Response:
 
 
 def _new_page(
-    session: BrowserSession, name: str = "", chosen: int = DAYS[-1], error: CAError | None = None
+    session: BrowserSession,
+    name: str = "",
+    chosen: int = DAYS[-1],
+    scope: str = "",
+    error: CAError | None = None,
 ) -> Response:
     return show(
         "token_new.html",
@@ -87,6 +92,8 @@ def _new_page(
         name=name,
         days=DAYS,
         chosen=chosen,
+        limits=LIMITS,
+        scope=scope,
     )
 
 
@@ -99,6 +106,7 @@ def _shown(token: ApiToken) -> dict[str, str]:
     return {
         "id": token.id,
         "name": token.name,
+        "may": scopes.in_words(token.scope),
         "made": _day(token.created_at),
         "expires": _day(token.expires_at),
         "used": "" if token.used_at is None else _day(token.used_at),

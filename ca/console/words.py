@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from ca.identity.proofs import LOGIN, Proof
+from ca.identity.scopes import in_words
 
 METHODS = {
     "pwd": "password",
@@ -52,6 +53,11 @@ def named_by(value: str, names: Mapping[str, str]) -> str:
         return names.get(value, value)
     slug, _, told = value.removeprefix(LOGIN).partition(":")
     return f"MFA at {slug}" if told else f"single sign-on {slug}"
+
+
+def may(scope: str) -> str:
+    """What a client is let do with a scope, as its person is asked."""
+    return in_words(scope) or "use the API and get SSH certificates"
 
 
 def asked(amr: Iterable[str], max_age: int | None) -> str:

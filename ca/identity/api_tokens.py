@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine
 from ca import audit
 from ca.errors import Conflict, InsufficientAuthentication, InvalidRequest, NotFound
 from ca.identity.factors import Acting, hold_account
+from ca.identity.scopes import LIMITS, limits_in
 from ca.identity.sessions import hash_of
 from ca.identity.stepup import FRESH, SECOND
 from ca.identity.token_ends import end
@@ -37,19 +38,16 @@ MIN_LIFETIME = 300
 MAX_NAME = 64  # characters
 MAX_TOKENS = 100  # of one user
 
-# A scope is what a token may be used for; it is never more than its session's. There is one that
-# an API token has no use for, `offline_access`, so none is left.
-SCOPE = ""
-
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 
 @dataclass(frozen=True)
 class Wish:
-    """A token that is asked for: a name, and for how many seconds."""
+    """A token that is asked for: a name, for how many seconds, and what it is limited to."""
 
     name: str
     lifetime: int = MAX_LIFETIME
+    scope: str = ""
 
     def __post_init__(self) -> None:
         """Check it.
@@ -64,6 +62,8 @@ class Wish:
                 f"A token lives for {MIN_LIFETIME} to {MAX_LIFETIME} seconds"
                 f" ({MAX_LIFETIME // 86400} days)."
             )
+        if not set(self.scope.split()) <= LIMITS.keys():
+            raise InvalidRequest(f"A token's scope is of: {', '.join(LIMITS)}.")
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _add(connection: Connection, user_id: str, by: Acting, wish: Wish, now: int)
         user_id=user_id,
         created_by=by.user_id,
         name=wish.name,
-        scope=SCOPE,
+        scope=limits_in(wish.scope.split()),
         proofs=by.proofs,
         via=by.via,
         created_at=now,
@@ -173,7 +173,12 @@ def _add(connection: Connection, user_id: str, by: Acting, wish: Wish, now: int)
     )
     secret = new_secret()
     store.add(connection, token, hash_of(secret))
-    detail = {"token": token.id, "name": token.name, "expires_at": token.expires_at}
+    detail = {
+        "token": token.id,
+        "name": token.name,
+        "expires_at": token.expires_at,
+        "scope": token.scope,
+    }
     audit.append(connection, "api_token:add", by.user_id, user_id, detail)
     return Made(token, secret)
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ca.errors import InvalidRequest
+from ca.identity.scopes import LIMITS
 from sshd_hook.names import is_slug
 
-SCOPES = ("offline_access",)
+SCOPES = ("offline_access", *LIMITS)
 MAX_AGE_DIGITS = 8
 MAX_METHODS = 16
 

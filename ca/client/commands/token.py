@@ -25,7 +25,7 @@ def token() -> None:
 
     \b
     Example:
-        amrgate token create backup --expires 30d > token
+        amrgate token create backup --scope ssh --expires 30d > token
     """
 
 
@@ -49,28 +49,40 @@ def list_(user: str | None, *, as_json: bool) -> None:
             text(one, "name"),
             text(one, "id"),
             "yes" if one.get("mfa_on_creation") is True else "no",
+            text(one, "scope") or "all",
             ahead(one, "expires_at"),
             ago(one, "last_used_at"),
         )
         for one in found
     ]
-    output.table(("NAME", "ID", "MFA", "ENDS", "USED"), rows)
+    output.table(("NAME", "ID", "MFA", "SCOPE", "ENDS", "USED"), rows)
 
 
 @token.command()
 @click.argument("name")
 @click.option("--expires", type=Length(), help="How long it lasts, such as 30d; 90 days at most.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    metavar="ssh|read",
+    help="Limit it to SSH certificates, or to reading; give it twice for both.",
+)
 @_user
 @json_option
-def create(name: str, expires: int | None, user: str | None, *, as_json: bool) -> None:
+def create(
+    name: str, expires: int | None, scopes: tuple[str, ...], user: str | None, *, as_json: bool
+) -> None:
     """Make a token, and print it, this once. Only the token goes to standard output.
 
     \b
     Example:
-        amrgate token create backup --expires 30d > token
+        amrgate token create backup --scope ssh --expires 30d > token
     """
     me = account()
-    body = {"name": name} if expires is None else {"name": name, "lifetime": expires}
+    body: dict[str, object] = {"name": name, "scope": " ".join(scopes)}
+    if expires is not None:
+        body["lifetime"] = expires
     made = me.call("POST", _path(me, user), body)
     secret = text(made, "token")
     if not secret.isascii() or not secret.isprintable() or not secret:
