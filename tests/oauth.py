@@ -7,10 +7,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import jwt
 
-from tests.web import BACK, Client
+from ca.oauth import grants
+from tests.web import BACK, VISITOR, Client
 
 if TYPE_CHECKING:
     from ca.services import Services
+
+AMRGATE = grants.Client("amrgate", VISITOR)
+"""Our own client, as the token endpoint knows it."""
 
 
 def claims_of(access_token: str) -> dict[str, Any]:

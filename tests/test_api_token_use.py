@@ -15,9 +15,9 @@ from ca.errors import CAError
 from ca.identity import api_tokens, hourly
 from ca.identity.api_tokens import MAX_LIFETIME
 from ca.identity.attempts import in_window
-from ca.identity.sessions import hash_of
+from ca.identity.sessions import Visitor, hash_of
 from ca.oauth import api_token as grant
-from ca.oauth.grants import Server
+from ca.oauth import grants
 from ca.store import attempts, sessions, tables
 from ca.store.engine import reading, writing
 from tests.api_tokens import (
@@ -81,13 +81,14 @@ def test_made_up_tokens_are_counted_per_address_and_stopped_there(tmp_path: Path
         api = log_in(own, "alice", "pwd")
         api.http.delete(f"{tokens_path(api)}/{gone['id']}")
 
-        now, server = int(time.time()), Server(own.settings, own.engine, own.keys.token)
+        now, server = int(time.time()), grants.Server(own.settings, own.engine, own.keys.token)
 
         def answers(address: str, *secrets: str, later: int = 0) -> list[str]:
             found = []
             for one in secrets:
                 try:
-                    grant.exchange_api_token(server, "amrgate", one, address, now + later)
+                    client = grants.Client("amrgate", Visitor("a test", address))
+                    grant.exchange_api_token(server, client, one, now + later)
                     found.append("good")
                 except CAError as error:
                     found.append(error.code)
@@ -175,6 +176,8 @@ def test_its_sessions_are_listed_by_its_name(one_ca: Services, alice: Person) ->
     listed = api.get(f"/users/{alice.id}/sessions").json()
 
     assert {one["api_token"] for one in listed} == {None, "the <backup>"}
+    (program,) = [one for one in listed if one["api_token"]]
+    assert (program["user_agent"], program["ip"]) == ("testclient", "testclient")
     browser = Browser(one_ca)
     browser.log_in(browser.get("/security"), alice)
     page = browser.get("/security/sessions").text

@@ -116,8 +116,8 @@ def test_a_service_user_gets_a_token_that_logs_in(server: CaServer, bob: Enginee
 
     assert "The token pipeline ends in 90 days. It is shown only now:" in shown
     assert said(bob, "token", "list", "--user", deploy).split() == [
-        *("NAME", "ID", "MFA", "SCOPE", "ENDS", "USED"),
-        *("pipeline", listed["id"], "no", "ssh", "in", "90", "days", "never"),
+        *("NAME", "ID", "MFA", "ENDS", "USED"),
+        *("pipeline", "(ssh)", listed["id"], "no", "in", "90", "days", "never"),
     ]
     (secret,) = re.findall(r"^amrgate_\w+$", shown, re.MULTILINE)
     program = replace(

@@ -30,7 +30,7 @@ from sshd_hook.policy import (
 )
 from tests.devices import Machine, log_in_device, type_code
 from tests.issuing import post
-from tests.oauth import claims_of, is_good
+from tests.oauth import AMRGATE, claims_of, is_good
 from tests.test_totp import at_once
 from tests.web import ISSUER, Browser, Client, Person, add_person, pass_time
 
@@ -179,7 +179,7 @@ def test_polls_at_once_redeem_a_device_code_at_most_once(services: Services) -> 
             form, now = {"device_code": machine.asked["device_code"]}, int(time.time())
             redeem = device.redeem_device_code
             outcomes = at_once(
-                [partial(redeem, nodes[n % 2], "amrgate", form, now) for n in range(4)]
+                [partial(redeem, nodes[n % 2], AMRGATE, form, now) for n in range(4)]
             )
             assert sum(isinstance(one, grants.Tokens) for one in outcomes) == 1, outcomes
             assert sum(isinstance(one, grants.InvalidGrant) for one in outcomes) == 3, outcomes

@@ -16,7 +16,7 @@ from ca.store import oauth as store
 from ca.store.engine import open_engine, reading, writing
 from ca.store.oauth import find_refresh_token
 from tests.directory import records
-from tests.oauth import claims_of, is_good
+from tests.oauth import AMRGATE, claims_of, is_good
 from tests.test_totp import at_once
 from tests.web import BACK, Browser, Client, add_person, pass_time
 
@@ -88,7 +88,7 @@ def test_two_uses_at_once_redeem_a_code_at_most_once(services: Services) -> None
             "code_verifier": client.verifier,
         }
         outcomes = at_once(
-            [partial(token.exchange_code, nodes[n % 2], "amrgate", form, now) for n in range(4)]
+            [partial(token.exchange_code, nodes[n % 2], AMRGATE, form, now) for n in range(4)]
         )
         assert sum(isinstance(one, grants.Tokens) for one in outcomes) == 1, outcomes
         assert sum(isinstance(one, grants.InvalidGrant) for one in outcomes) == 3, outcomes
@@ -136,7 +136,7 @@ def test_refreshes_at_once_have_one_successor(services: Services, parallel: int)
     now = int(time.time())
     for _ in range(5):
         outcomes = at_once(
-            [partial(refresh.refresh, nodes[n % 2], "amrgate", old, now) for n in range(parallel)]
+            [partial(refresh.refresh, nodes[n % 2], AMRGATE, old, now) for n in range(parallel)]
         )
         assert all(isinstance(one, grants.Tokens) for one in outcomes), outcomes
         successors = {one.refresh_token for one in outcomes if isinstance(one, grants.Tokens)}

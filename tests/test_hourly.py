@@ -12,19 +12,17 @@ import pytest
 from ca.errors import TooManyAttempts
 from ca.identity import hourly, sessions
 from ca.identity.proofs import Proof
-from ca.identity.sessions import Visitor
 from ca.oauth.refresh import GRACE
 from ca.store.engine import writing
 from tests.devices import Machine, type_code
 from tests.directory import records
-from tests.web import Browser, Client, add_person, code_of, pass_time, user_of
+from tests.web import VISITOR, Browser, Client, add_person, code_of, pass_time, user_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from ca.services import Services
 
-VISITOR = Visitor("Firefox", "192.0.2.7")
 MOST = 2
 END = 1_700_002_800  # of an hour of the clock
 

@@ -26,6 +26,7 @@ from ca.store.sso import Identity
 from tests.api_tokens import access_token, exchange, is_good, made
 from tests.directory import ACME, Api, apply_text, log_in, records
 from tests.issuing import new_key
+from tests.web import VISITOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,7 +188,7 @@ def store_session(connection: Connection, api: Api, _before: str, now: int) -> s
 def store_grant(connection: Connection, api: Api, before: str, now: int) -> str:
     """As the exchange of a code does; the `sid`."""
     agreed = Agreement(api.user.id, before, "amrgate", "", (Proof("sso:work", now),))
-    return begin_grant(connection, agreed, now).session.sid
+    return begin_grant(connection, agreed, VISITOR, now).session.sid
 
 
 @pytest.mark.attack(127, 142)

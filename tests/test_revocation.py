@@ -29,6 +29,7 @@ from ca.store.engine import reading, writing
 from ca.store.revocations import Cause
 from tests.directory import apply_text, log_in
 from tests.issuing import add_session, new_key, post, token_of
+from tests.oauth import AMRGATE
 from tests.revoking import (
     another_session,
     last_record,
@@ -165,7 +166,7 @@ def revoke_token(services: Services, server: Server, session: GrantSession, now:
 def use_a_token_twice(services: Services, server: Server, session: GrantSession, now: int) -> None:
     add_refresh_token(services, session, "a token", used_at=now - 60)
     with pytest.raises(InvalidGrant):
-        refresh.refresh(server, "amrgate", "a token", now)
+        refresh.refresh(server, AMRGATE, "a token", now)
 
 
 def use_a_code_twice(services: Services, server: Server, session: GrantSession, now: int) -> None:
@@ -176,7 +177,7 @@ def use_a_code_twice(services: Services, server: Server, session: GrantSession, 
         oauth.spend_code(connection, code, now)
         oauth.note_session_of_code(connection, code, session.sid)
     with pytest.raises(InvalidGrant):
-        token.exchange_code(server, "amrgate", {"code": "a code"}, now)
+        token.exchange_code(server, AMRGATE, {"code": "a code"}, now)
 
 
 def by_its_handle(services: Services, _server: Server, session: GrantSession, now: int) -> None:

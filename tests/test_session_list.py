@@ -11,6 +11,7 @@ from ca.console import words
 from ca.identity.proofs import Proof
 from ca.store.engine import reading
 from ca.store.tables import audit_records
+from tests.devices import Machine, type_code
 from tests.test_sessions import XSS, is_in
 from tests.web import Browser, Client, add_person, pass_time
 
@@ -75,6 +76,30 @@ def test_sessions_are_listed_and_ended_over_the_api(services: Services) -> None:
     assert client.api("GET", "/users/me", second).status_code == 401
     assert client.api("DELETE", path, first).status_code == 204
     assert [one["id"] for one in client.api("GET", path, first).json()] == [present["id"]]
+
+
+@pytest.mark.attack(107)
+def test_a_device_is_listed_where_it_was_last_and_not_where_it_was_allowed(
+    services: Services,
+) -> None:
+    bob, machine, browser = add_person(services, "bob"), Machine(services), Browser(services)
+    browser.submit(type_code(browser, bob, machine.ask()), decision="allow")
+    tokens = machine.poll().json()
+
+    def listed() -> str:
+        page = browser.get("/security/sessions").text
+        return page.partition('id="clients"')[2]
+
+    assert "amrgate/1 &lt;b&gt;(bold)&lt;/b&gt;, 203.0.113.9 · allowed in this browser" in listed()
+    client = Client(services)
+    renewed = client.refresh(tokens["refresh_token"]).json()["access_token"]
+    assert "testclient, testclient · allowed in this browser" in listed(), "whoever has its token"
+    (shown,) = [
+        one
+        for one in client.api("GET", f"/users/{bob.id}/sessions", renewed).json()
+        if one["kind"] == "grant"
+    ]
+    assert (shown["user_agent"], shown["ip"]) == ("testclient", "testclient")
 
 
 def test_who_ends_other_sessions_has_just_logged_in(services: Services) -> None:

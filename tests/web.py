@@ -27,6 +27,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ca.app import create_app, open_services
 from ca.identity import accounts, passwords
+from ca.identity.sessions import Visitor
 from ca.keys import Keyring, Seal
 from ca.keys.files import FileSigner
 from ca.keys.token import TokenKey
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 ISSUER = "http://127.0.0.1:8080"
 BACK = "http://127.0.0.1:5000"
 PASSWORD = "correct horse battery staple"
+VISITOR = Visitor("a test", "192.0.2.7")
 
 
 QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)

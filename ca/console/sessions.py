@@ -63,6 +63,7 @@ def _shown(one: Listed, present: str, now: int) -> dict[str, object]:
         "id": one.id,
         "client": one.client_id,
         "device": words.device(one.user_agent),
+        "browser": words.device(one.browser),
         "address": one.address,
         "methods": words.methods(one.proofs),
         "begun": words.age(now - one.created_at),

@@ -13,7 +13,7 @@ from ca.identity import hourly
 from ca.identity.api_tokens import is_well_formed
 from ca.identity.attempts import WINDOW, in_window, network_of
 from ca.identity.sessions import hash_of
-from ca.oauth.grants import InvalidGrant, Server, Tokens
+from ca.oauth.grants import Client, InvalidGrant, Server, Tokens
 from ca.oauth.tokens import LIFETIME
 from ca.store import api_tokens as store
 from ca.store import attempts, sessions
@@ -33,9 +33,7 @@ MAX_REFUSED = 20
 """Records in an hour that somebody still has a token that was removed: it opens nothing, nor the log."""
 
 
-def exchange_api_token(
-    server: Server, client_id: str, token: str, address: str, now: int
-) -> Tokens:
+def exchange_api_token(server: Server, client: Client, token: str, now: int) -> Tokens:
     """A new session of the token's user, with what the token has for ever; it ends with the token.
 
     Nobody guesses a token: who makes some up is stopped for what each does to the database, and to
@@ -49,33 +47,33 @@ def exchange_api_token(
     refused = InvalidGrant("The API token is not valid, has expired, or was removed.")
     if not is_well_formed(token):
         raise refused
-    made_up = in_window(f"Token {network_of(address)}", now)
+    made_up = in_window(f"Token {network_of(client.visitor.address)}", now)
     with writing(server.engine) as connection:
         used = store.use(connection, hash_of(token), now)
         user = find_user(connection, used.user_id) if used else None
         if used is not None and user is not None:
-            return _begin(connection, used, user, client_id, now)
+            return _begin(connection, used, user, client, now)
         known = store.find_by_hash(connection, hash_of(token))
         if known is not None:  # somebody still has what was removed
             kept = in_window(f"Refused token {known.id}", now)
             if attempts.count_below(connection, kept, MAX_REFUSED, now):
-                about = {"client": client_id, "api_token": known.id}
+                about = {"client": client.id, "api_token": known.id}
                 audit.append(connection, "api_token:refuse", known.user_id, known.user_id, about)
         elif attempts.find_count(connection, made_up).failures >= MAX_MADE_UP:
             raise TooManyAttempts("Too many API tokens that are none. Try again later.", WINDOW)
         else:
-            _count(connection, made_up, client_id, address, now)
+            _count(connection, made_up, client, now)
     raise refused
 
 
-def _begin(connection: Connection, used: ApiToken, user: User, client_id: str, now: int) -> Tokens:
+def _begin(connection: Connection, used: ApiToken, user: User, client: Client, now: int) -> Tokens:
     hourly.count(connection, hourly.API_TOKEN, used.id, user.id, now)
     session = GrantSession(
         sid=str(uuid.uuid4()),
         handle=str(uuid.uuid4()),
         user=user,
         browser_session_id="",
-        client_id=client_id,
+        client_id=client.id,
         scope=used.scope,
         proofs=used.proofs,
         via=used.via,
@@ -84,14 +82,15 @@ def _begin(connection: Connection, used: ApiToken, user: User, client_id: str, n
         token_made_at=used.created_at,
     )
     forget_over(connection, user.id, now)
-    sessions.add_grant_session(connection, session, now)
-    detail = {"client": client_id, "amr": sorted(session.amr), "api_token": used.id}
+    sessions.add_grant_session(connection, session, now, **vars(client.visitor))
+    detail = {"client": client.id, "amr": sorted(session.amr), "api_token": used.id}
     audit.append(connection, "grant:begin", user.id, session.sid, detail)
     return Tokens(session)
 
 
-def _count(connection: Connection, subject: str, client_id: str, address: str, now: int) -> None:
+def _count(connection: Connection, subject: str, client: Client, now: int) -> None:
     """Count one that was made up; the last one that is answered is worth a record."""
     if attempts.count_below(connection, subject, MAX_MADE_UP, now) == MAX_MADE_UP:
-        detail = {"client": client_id, "address": address}
-        audit.append(connection, "api_token:guess", client_id, address, detail)
+        address = client.visitor.address
+        detail = {"client": client.id, "address": address}
+        audit.append(connection, "api_token:guess", client.id, address, detail)

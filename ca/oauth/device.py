@@ -12,7 +12,7 @@ from ca import audit
 from ca.errors import CAError, InvalidRequest, TooManyAttempts
 from ca.identity.attempts import WINDOW, in_window, network_of
 from ca.identity.sessions import Visitor, hash_of, new_secret
-from ca.oauth.grants import Agreement, InvalidGrant, Server, Tokens, begin_grant
+from ca.oauth.grants import Agreement, Client, InvalidGrant, Server, Tokens, begin_grant
 from ca.oauth.wishes import read_wish
 from ca.store import attempts
 from ca.store import device_codes as store
@@ -105,7 +105,7 @@ def authorize_device(
     }
 
 
-def redeem_device_code(server: Server, client_id: str, form: Mapping[str, str], now: int) -> Tokens:
+def redeem_device_code(server: Server, client: Client, form: Mapping[str, str], now: int) -> Tokens:
     """The tokens for what a person allowed, to the device that asked. They say `via` "device".
 
     Raises:
@@ -114,23 +114,23 @@ def redeem_device_code(server: Server, client_id: str, form: Mapping[str, str], 
             ends what the first one began, as with all codes.
     """
     with writing(server.engine) as connection:
-        outcome = _outcome(connection, client_id, hash_of(form.get("device_code", "")), now)
+        outcome = _outcome(connection, client, hash_of(form.get("device_code", "")), now)
     if isinstance(outcome, Tokens):
         return outcome
     raise outcome  # only now: what was noted of this poll is kept
 
 
-def _outcome(connection: Connection, client_id: str, code_hash: str, now: int) -> Tokens | CAError:
+def _outcome(connection: Connection, client: Client, code_hash: str, now: int) -> Tokens | CAError:
     state = store.find_state(connection, code_hash)
-    if state is None or state.client_id != client_id:
+    if state is None or state.client_id != client.id:
         return InvalidGrant("The device code is not valid.")
     approval = store.spend(connection, code_hash, now)
     if approval is not None:
-        return _begin(connection, code_hash, approval, now)
+        return _begin(connection, code_hash, approval, client.visitor, now)
     # Read again: another request may have spent it since.
     state = store.find_state(connection, code_hash) or state
     if state.sid is not None:
-        cause = Cause(now, client_id, "device:reuse")
+        cause = Cause(now, client.id, "device:reuse")
         revoked = end_grant_session(connection, state.sid, cause)
         if revoked is not None:
             audit.append_revoking(connection, cause, state.sid, revoked)
@@ -150,9 +150,11 @@ def _why_not_yet(
     return AuthorizationPending("Nobody has typed the code and allowed the login yet.")
 
 
-def _begin(connection: Connection, code_hash: str, approval: store.Approval, now: int) -> Tokens:
+def _begin(
+    connection: Connection, code_hash: str, approval: store.Approval, visitor: Visitor, now: int
+) -> Tokens:
     agreed = Agreement(**vars(approval), via="device")
-    tokens = begin_grant(connection, agreed, now)
+    tokens = begin_grant(connection, agreed, visitor, now)
     store.note_session(connection, code_hash, tokens.session.sid)
     detail = {"client": agreed.client_id, "amr": sorted(tokens.session.amr), "via": agreed.via}
     audit.append(connection, "grant:begin", agreed.user_id, tokens.session.sid, detail)

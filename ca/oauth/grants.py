@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine
 
 from ca.errors import InvalidRequest
 from ca.identity.proofs import Proofs
-from ca.identity.sessions import hash_of, new_secret
+from ca.identity.sessions import Visitor, hash_of, new_secret
 from ca.keys.token import TokenKey
 from ca.oauth.tokens import LIFETIME, issue_access_token
 from ca.settings import Settings
@@ -33,6 +33,14 @@ class Server:
     settings: Settings
     engine: Engine
     key: TokenKey
+
+
+@dataclass(frozen=True)
+class Client:
+    """Who asks for tokens, by its id, and where it runs."""
+
+    id: str
+    visitor: Visitor
 
 
 @dataclass(frozen=True)
@@ -69,8 +77,8 @@ class Agreement:
     via: str = ""
 
 
-def begin_grant(connection: Connection, agreed: Agreement, now: int) -> Tokens:
-    """A new session for what a person agreed to, and its first refresh token.
+def begin_grant(connection: Connection, agreed: Agreement, visitor: Visitor, now: int) -> Tokens:
+    """A new session for what a person agreed to, and its first refresh token, for who asks for it.
 
     Raises:
         InvalidGrant: the person is disabled, or logged out since.
@@ -91,7 +99,7 @@ def begin_grant(connection: Connection, agreed: Agreement, now: int) -> Tokens:
         via=agreed.via,
         expires_at=now + (SSO_LIFETIME if by_sso else GRANT_LIFETIME),
     )
-    sessions.add_grant_session(connection, session, now)
+    sessions.add_grant_session(connection, session, now, **vars(visitor))
     refresh_token = new_secret()
     store.add_refresh_token(connection, hash_of(refresh_token), session.sid, now)
     return Tokens(session, refresh_token)

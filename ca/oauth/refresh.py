@@ -11,7 +11,7 @@ from ca import audit
 from ca.identity import hourly, notices
 from ca.identity.sessions import hash_of, new_secret
 from ca.keys import Seal
-from ca.oauth.grants import InvalidGrant, Server, Tokens
+from ca.oauth.grants import Client, InvalidGrant, Server, Tokens
 from ca.store import oauth as store
 from ca.store import sessions
 from ca.store.engine import writing
@@ -22,7 +22,7 @@ GRACE = 30  # seconds
 _PURPOSE = "refresh token's successor"
 
 
-def refresh(server: Server, client_id: str, token: str, now: int) -> Tokens:
+def refresh(server: Server, client: Client, token: str, now: int) -> Tokens:
     """New tokens of the same session; its proofs and their times stay as they are.
 
     Raises:
@@ -34,12 +34,12 @@ def refresh(server: Server, client_id: str, token: str, now: int) -> Tokens:
         if found is None:
             raise InvalidGrant("This login has ended. Log in again.")
         session = sessions.live_session(connection, found.sid, now, jti=None)
-        if session is None or session.client_id != client_id:
+        if session is None or session.client_id != client.id:
             raise InvalidGrant("This login has ended. Log in again.")
         successor = _successor(connection, token, session.sid, now)
         if successor is not None:
             hourly.count(connection, hourly.REFRESH, session.sid, session.user.id, now)
-            sessions.touch_grant_session(connection, session.sid, now)
+            sessions.touch_grant_session(connection, session.sid, now, **vars(client.visitor))
             return Tokens(session, successor)
         # Two hold this token: the person's client, and whoever copied it.
         cause = Cause(now, session.user.id, "refresh:reuse")

@@ -13,7 +13,7 @@ from ca.oauth import clients, device, metadata, tokens
 from ca.oauth.api_token import exchange_api_token
 from ca.oauth.authorize import Returned, read_request
 from ca.oauth.forms import Form, fields
-from ca.oauth.grants import Server
+from ca.oauth.grants import Client, Server
 from ca.oauth.introspect import introspect
 from ca.oauth.refresh import refresh
 from ca.oauth.revoke import revoke
@@ -59,18 +59,16 @@ def token(services: Given, request: Request, form: Form) -> dict[str, str | int]
     """Gives tokens for a code, a refresh token or an API token."""
     now = int(time.time())
     server = _server(services)
-    client_id = _client(services, request, form)
+    client = Client(_client(services, request, form), visitor_of(request))
     match form.get("grant_type"):
         case "authorization_code":
-            given = exchange_code(server, client_id, form, now)
+            given = exchange_code(server, client, form, now)
         case "refresh_token":
-            given = refresh(server, client_id, form.get("refresh_token", ""), now)
+            given = refresh(server, client, form.get("refresh_token", ""), now)
         case device.GRANT_TYPE:
-            given = device.redeem_device_code(server, client_id, form, now)
+            given = device.redeem_device_code(server, client, form, now)
         case "api_token":
-            given = exchange_api_token(
-                server, client_id, form.get("api_token", ""), visitor_of(request).address, now
-            )
+            given = exchange_api_token(server, client, form.get("api_token", ""), now)
         case None | "":  # an empty one is none (RFC 6749, section 3.2)
             raise InvalidRequest(f"grant_type is missing. It must be one of {GRANTS}.")
         case _:

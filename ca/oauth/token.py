@@ -7,7 +7,7 @@ import re
 
 from ca import audit
 from ca.identity.sessions import hash_of
-from ca.oauth.grants import Agreement, InvalidGrant, Server, Tokens, begin_grant
+from ca.oauth.grants import Agreement, Client, InvalidGrant, Server, Tokens, begin_grant
 from ca.store import oauth as store
 from ca.store.engine import writing
 from ca.store.revocations import Cause
@@ -16,7 +16,7 @@ from ca.store.sessions import end_grant_session
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636, section 4.1
 
 
-def exchange_code(server: Server, client_id: str, form: dict[str, str], now: int) -> Tokens:
+def exchange_code(server: Server, client: Client, form: dict[str, str], now: int) -> Tokens:
     """The tokens for a code, to the client that it was given to.
 
     Whoever gets anything wrong has spent the code: it may have been stolen on its way. A second
@@ -30,12 +30,12 @@ def exchange_code(server: Server, client_id: str, form: dict[str, str], now: int
         code = store.spend_code(connection, code_hash, now)
         if code is None:
             sid = store.session_of_code(connection, code_hash)
-            cause = Cause(now, client_id, "code:reuse")
+            cause = Cause(now, client.id, "code:reuse")
             if sid is not None:
                 revoked = end_grant_session(connection, sid, cause)
                 if revoked is not None:
                     audit.append_revoking(connection, cause, sid, revoked)
-        elif _fits(code, client_id, form, now):
+        elif _fits(code, client.id, form, now):
             agreed = Agreement(
                 user_id=code.user_id,
                 browser_session_id=code.browser_session_id,
@@ -43,9 +43,9 @@ def exchange_code(server: Server, client_id: str, form: dict[str, str], now: int
                 scope=code.scope,
                 proofs=code.proofs,
             )
-            tokens = begin_grant(connection, agreed, now)
+            tokens = begin_grant(connection, agreed, client.visitor, now)
             store.note_session_of_code(connection, code_hash, tokens.session.sid)
-            detail = {"client": client_id, "amr": sorted(tokens.session.amr)}
+            detail = {"client": client.id, "amr": sorted(tokens.session.amr)}
             audit.append(connection, "grant:begin", code.user_id, tokens.session.sid, detail)
             return tokens
     raise InvalidGrant("The code is not valid, has expired, or was used before.")

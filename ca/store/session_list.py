@@ -13,7 +13,7 @@ BROWSER, GRANT = "browser", "grant"
 
 @dataclass(frozen=True)
 class Listed:
-    """A live session: a browser's, or a grant's, which was begun in the browser shown with it."""
+    """A live session: a browser's, or that of a grant's client, which was allowed in a browser."""
 
     id: str  # a grant session's `sid`
     kind: str
@@ -22,9 +22,12 @@ class Listed:
     seen_at: int
     user_agent: str
     address: str
+    """Where it was used last, as far as that is known; of a browser, where it logged in."""
     client_id: str = ""
     via: str = ""
     browser_session_id: str = ""
+    browser: str = ""
+    """The user agent of the one that it was allowed in."""
     api_token: str | None = None
     """The name of the one that it was begun with."""
 
@@ -73,9 +76,10 @@ def grant_sessions_of(connection: Connection, user_id: str, now: int) -> list[Li
             grant_sessions.c.client_id,
             grant_sessions.c.via,
             grant_sessions.c.browser_session_id,
+            grant_sessions.c.user_agent,
+            grant_sessions.c.address,
+            browser_sessions.c.user_agent.label("browser"),
             api_tokens.c.name.label("api_token"),
-            browser_sessions.c.user_agent,
-            browser_sessions.c.address,
         )
         .outerjoin(browser_sessions, browser_sessions.c.id == grant_sessions.c.browser_session_id)
         .outerjoin(api_tokens, api_tokens.c.id == grant_sessions.c.api_token_id)
@@ -94,11 +98,12 @@ def grant_sessions_of(connection: Connection, user_id: str, now: int) -> list[Li
             from_fields(row.proofs),
             row.created_at,
             row.seen_at,
-            row.user_agent or "",
-            row.address or "",
+            row.user_agent,
+            row.address,
             row.client_id,
             row.via,
             row.browser_session_id,
+            row.browser or "",
             row.api_token,
         )
         for row in rows

@@ -203,8 +203,15 @@ def end_browser_session(connection: Connection, session_id: str, now: int) -> No
 # --- a grant's ------------------------------------------------------------------------------
 
 
-def add_grant_session(connection: Connection, session: GrantSession, now: int) -> None:
-    """Store a new session."""
+def add_grant_session(
+    connection: Connection,
+    session: GrantSession,
+    now: int,
+    *,
+    user_agent: str = "",
+    address: str = "",
+) -> None:
+    """Store a new session; what its client calls itself, and where it is, its person sees later."""
     connection.execute(
         insert(grant_sessions).values(
             sid=session.sid,
@@ -219,6 +226,8 @@ def add_grant_session(connection: Connection, session: GrantSession, now: int) -
             seen_at=now,
             expires_at=session.expires_at,
             api_token_id=session.api_token_id,
+            user_agent=user_agent[:255],
+            address=address[:45],
         )
     )
 
@@ -283,10 +292,14 @@ def live_sessions_of(connection: Connection, user_id: str, now: int) -> list[Gra
     return [session_of(row) for row in rows]
 
 
-def touch_grant_session(connection: Connection, sid: str, now: int) -> None:
-    """Note that the session was refreshed."""
+def touch_grant_session(
+    connection: Connection, sid: str, now: int, *, user_agent: str, address: str
+) -> None:
+    """Note that the session was refreshed, by what, and where."""
     connection.execute(
-        update(grant_sessions).where(grant_sessions.c.sid == sid).values(seen_at=now)
+        update(grant_sessions)
+        .where(grant_sessions.c.sid == sid)
+        .values(seen_at=now, user_agent=user_agent[:255], address=address[:45])
     )
 
 

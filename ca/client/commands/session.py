@@ -39,7 +39,7 @@ def list_(*, as_json: bool) -> None:
         (
             text(one, "id"),
             _what(one),
-            text(one, "user_agent") or _program(one),
+            _program(one),
             text(one, "ip"),
             methods(texts(one, "amr")),
             ago(one, "auth_time"),
@@ -51,9 +51,9 @@ def list_(*, as_json: bool) -> None:
 
 
 def _program(one: dict[str, Any]) -> str:
-    """What a program that logs in by a token is known by: its person gave the token a name."""
+    """What it calls itself; one that logs in by a token is known by the name that its person gave that."""
     name = text(one, "api_token")
-    return f"API token {name}" if name else ""
+    return f"API token {name}" if name else text(one, "user_agent")
 
 
 def _what(one: dict[str, Any]) -> str:

@@ -46,16 +46,15 @@ def list_(user: str | None, *, as_json: bool) -> None:
         return
     rows = [
         (
-            text(one, "name"),
+            _named(one),
             text(one, "id"),
             "yes" if one.get("mfa_on_creation") is True else "no",
-            text(one, "scope") or "all",
             ahead(one, "expires_at"),
             ago(one, "last_used_at"),
         )
         for one in found
     ]
-    output.table(("NAME", "ID", "MFA", "SCOPE", "ENDS", "USED"), rows)
+    output.table(("NAME", "ID", "MFA", "ENDS", "USED"), rows)
 
 
 @token.command()
@@ -110,6 +109,12 @@ def remove(token_id: str, user: str | None) -> None:
     me = account()
     me.call("DELETE", _path(me, user, token_id))
     click.echo("The token is removed, and whatever it let in is ended.")
+
+
+def _named(one: object) -> str:
+    """Its name, and what it is limited to: a column for that is too much for 80 characters."""
+    name, scope = text(one, "name"), text(one, "scope")
+    return f"{name} ({scope})" if scope else name
 
 
 def _path(me: Account, user: str | None, *more: str) -> str:

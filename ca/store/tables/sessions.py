@@ -49,6 +49,8 @@ grant_sessions = Table(
     Column("expires_at", BigInteger, nullable=False),  # however much it is used
     Column("ended_at", BigInteger),
     Column("api_token_id", ID),  # that it was begun with
+    Column("user_agent", String(255), nullable=False, server_default=""),  # of its client
+    Column("address", String(45), nullable=False, server_default=""),
     Index(None, "user_id"),
     Index(None, "browser_session_id"),
     Index(None, "api_token_id"),
