@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from ca.services import Services
 
-CHROMIUM = "/usr/bin/chromium-headless-shell"
+# The program itself: what is in /usr/bin is a shell, and its end is no end of the browser.
+CHROMIUM = "/usr/lib/chromium/chromium-headless-shell"
 DRIVER = "/usr/bin/chromedriver"
 OPTIONS = (
     "--headless=new",
