@@ -79,9 +79,8 @@ def create(
         amrgate token create backup --scope ssh --expires 30d > token
     """
     me = account()
-    body: dict[str, object] = {"name": name, "scope": " ".join(scopes)}
-    if expires is not None:
-        body["lifetime"] = expires
+    asked = {"name": name, "lifetime": expires, "scope": " ".join(scopes) or None}
+    body = {field: value for field, value in asked.items() if value is not None}
     made = me.call("POST", _path(me, user), body)
     secret = text(made, "token")
     if not secret.isascii() or not secret.isprintable() or not secret:
