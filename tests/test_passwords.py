@@ -97,8 +97,8 @@ def test_a_crowd_that_waits_for_hashes_is_bounded_and_not_counted(
     browser = Browser(services)
     page = browser.get("/login")
     with ExitStack() as crowd:
-        for _ in range(passwords.AT_ONCE + passwords.MAX_WAITING):
-            crowd.enter_context(passwords.place())
+        for number in range(passwords.AT_ONCE + passwords.MAX_WAITING):
+            crowd.enter_context(passwords.place(f"192.0.2.{number}"))
         with pytest.raises(passwords.Busy):
             passwords.make_hash(PASSWORD)
         for _ in range(attempts.FREE + 1):
@@ -110,6 +110,19 @@ def test_a_crowd_that_waits_for_hashes_is_bounded_and_not_counted(
     page = browser.submit(page, username=name, password="a guess")
 
     assert page.status_code == 401, "none of them was counted"
+
+
+def test_a_crowd_in_one_network_leaves_places_to_others(services: Services) -> None:
+    alice = add_person(services, "alice")
+    there, elsewhere = Browser(services, "2001:db8::7"), Browser(services)
+    with ExitStack() as crowd:
+        for _ in range(passwords.MAX_OF_NETWORK):
+            crowd.enter_context(passwords.place("2001:db8::/64"))
+        refused = there.log_in(there.get("/login"), alice)
+        assert elsewhere.log_in(elsewhere.get("/login"), alice).status_code == 200
+
+    assert refused.status_code == 503
+    assert there.log_in(there.get("/login"), alice).status_code == 200
 
 
 @pytest.mark.usefixtures("whole_cost")

@@ -245,13 +245,13 @@ def pass_time(services: Services, seconds: int) -> None:
 class Browser:
     """Follows links and fills in forms, as a browser does, and says where its forms came from."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, address: str = "192.0.2.7") -> None:
         self.services = services
         self.http = TestClient(
             create_app(services),
             base_url=services.settings.issuer,
             follow_redirects=False,
-            client=("192.0.2.7", 1),
+            client=(address, 1),
         )
 
     def get(self, url: str) -> Response:

@@ -5,7 +5,7 @@ import time
 from fastapi import APIRouter, Request, Response
 from starlette.background import BackgroundTask
 
-from ca.console.browser import browser_of, clear_cookie, remember
+from ca.console.browser import browser_of, clear_cookie, remember, visitor_of
 from ca.console.edge import PageRoute
 from ca.console.flow import HOME
 from ca.console.pages import show
@@ -54,10 +54,14 @@ def change(services: Given, request: Request, form: Form) -> Response:
         password = _chosen(form)
         if _has_password(services, user):
             browser = browser_of(services.settings, request)
-            present = form.get("present", "")
-            seal = services.keys.seal
             _user, proof = accounts.check_password(
-                services.engine, seal, user.username, present, now, browser=browser
+                services.engine,
+                services.keys.seal,
+                user.username,
+                form.get("present", ""),
+                now,
+                browser=browser,
+                address=visitor_of(request).address,
             )
             accounts.settle(services.engine, user.id, proof, complete=False, browser=browser)
         mailbox.change_password(services.engine, acting(session), password, now)

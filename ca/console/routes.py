@@ -80,9 +80,14 @@ def take_password(services: Given, request: Request, form: Form) -> Response:
     purpose = flow.unseal(services.keys.seal, form.get("for", ""), now)
     name = form.get("username", "")
     try:
-        browser, seal = browser_of(services.settings, request), services.keys.seal
         user, proof = accounts.check_password(
-            services.engine, seal, name, form.get("password", ""), now, browser=browser
+            services.engine,
+            services.keys.seal,
+            name,
+            form.get("password", ""),
+            now,
+            browser=browser_of(services.settings, request),
+            address=visitor_of(request).address,
         )
     except (WrongPassword, TooManyAttempts, passwords.Busy) as error:
         response = login_page(services, request, purpose, typed=name, error=error)

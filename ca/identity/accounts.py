@@ -47,7 +47,14 @@ def totp_purpose(user_id: str) -> str:
 
 
 def check_password(  # noqa: PLR0913 whose password, and where it was typed
-    engine: Engine, seal: Seal, name: str, password: str, now: int, *, browser: str = ""
+    engine: Engine,
+    seal: Seal,
+    name: str,
+    password: str,
+    now: int,
+    *,
+    browser: str = "",
+    address: str = "",
 ) -> tuple[User, Proof]:
     """The user who has this name or e-mail address, and the proof that it is they.
 
@@ -64,7 +71,7 @@ def check_password(  # noqa: PLR0913 whose password, and where it was typed
         stored = people.find_password(connection, user.id if user else "")
         subject = _subject(connection, user.id if user else "", browser, now)
     good = user is not None and user.logs_in
-    with passwords.place():
+    with passwords.place(attempts.network_of(address)):
         last = attempts.admit(engine, subject or attempts.of_name(seal, name), now)
         right = passwords.is_right(password, stored.argon2 if stored and good else None)
     if user is None or stored is None or not right:

@@ -6,6 +6,7 @@ A password is compared in Unicode's NFC, as a whole, whatever its length up to M
 
 import threading
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -25,10 +26,13 @@ AT_ONCE = 2
 MAX_WAITING = 14
 """Together with those who wait for providers (`sso/turns.py`), fewer than a worker has threads: a
 crowd of guesses must not keep whoever wants a certificate waiting."""
+MAX_OF_NETWORK = 8
+"""Of these, from one network: whoever guesses without a pause from there leaves as many to others."""
 
 _HASHER = PasswordHasher(time_cost=3, memory_cost=65536, parallelism=4, hash_len=32, salt_len=16)
 _TURNS = threading.BoundedSemaphore(AT_ONCE)
-_PLACES = threading.BoundedSemaphore(AT_ONCE + MAX_WAITING)
+_taken: Counter[str] = Counter()  # places in the line, by network
+_taking = threading.Lock()
 
 # A hash of something random, with the parameters above: who has no password takes as long.
 _NOBODYS = (
@@ -48,18 +52,23 @@ class Busy(Unavailable):
 
 
 @contextmanager
-def place() -> Iterator[None]:
+def place(network: str = "") -> Iterator[None]:
     """Stand in the line of those who want a hash computed, for as long as the block lasts.
 
     Raises:
-        Busy: it is as long as it may be.
+        Busy: it is as long as it may be, or has enough of this network.
     """
-    if not _PLACES.acquire(blocking=False):
-        raise Busy
+    with _taking:
+        if _taken.total() >= AT_ONCE + MAX_WAITING or _taken[network] >= MAX_OF_NETWORK:
+            raise Busy
+        _taken[network] += 1
     try:
         yield
     finally:
-        _PLACES.release()
+        with _taking:
+            _taken[network] -= 1
+            if not _taken[network]:
+                del _taken[network]
 
 
 def check_new(password: str, names: Iterable[str] = ()) -> None:
