@@ -264,6 +264,11 @@ class Engineer:
         out, err = process.communicate(timeout=60)
         return Ran(process.returncode, out, said + err)
 
+    def end_token(self) -> None:
+        """Let the access token have ended, as after a quarter of an hour."""
+        kept = self.state / "session.json"
+        kept.write_text(json.dumps(json.loads(kept.read_text()) | {"expires_at": 0}))
+
     def has(self, name: str) -> bool:
         return (self.state / name).exists()
 

@@ -45,8 +45,9 @@ def set_up_app(engineer: Engineer, browser: Browser) -> str:
         assert line, process.communicate()
         shown += line
     browser.app = App(found[1])
-    out, err = process.communicate(browser.app.code() + "\n", timeout=60)
+    out, err = process.communicate(f"mistyped\n{browser.app.code()}\n", timeout=60)
     assert process.returncode == 0, err
+    assert "code" in err, "it asks again, for the app would have another secret else"
     return shown + out
 
 
@@ -89,6 +90,8 @@ def test_an_account_from_the_terminal(ca_server: CaServer, tmp_path: Path) -> No
 
     sessions = json.loads(dave.run("session", "list", "--json").out)
     (present,) = [one for one in sessions if one["current"]]
+    assert re.fullmatch(r"amrgate/[\w.]+ \(Linux\)", present["user_agent"])
+    assert present["ip"] == "127.0.0.1"
     assert dave.run("session", "end", "--others").status == 0
     assert [one["id"] for one in json.loads(dave.run("session", "list", "--json").out)] == [
         present["id"]
@@ -215,7 +218,8 @@ def test_an_admin_requires_a_second_factor(ca_server: CaServer, tmp_path: Path) 
     assert "1 hour, but only reported: whoever lacks it is let in.\n" in reported.out, reported.err
     assert lacking.status == 0
     assert "not held against it yet:\n - Multi-factor authentication (MFA)\n" in lacking.out
-    assert lacking.out.endswith("Next step: amrgate login --method mfa --max-age 1h\n")
+    next_step = "Next step: amrgate mfa setup, then amrgate login --method mfa --max-age 1h\n"
+    assert lacking.out.endswith(next_step)
     assert "carol" in {one["username"] for one in preview["locked_out"]}
     assert "Open connections that would be ended: 0." in terminal.shown
     assert "acme: MFA is required, from a login within 1 hour.\n" in terminal.shown

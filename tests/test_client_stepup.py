@@ -193,6 +193,21 @@ def test_the_authority_names_the_host(
         assert "ssh.acme.example\n" in ran.err
 
 
+def test_while_the_authority_is_away_a_certificate_still_connects(
+    alice: Engineer, liar: Liar, refusing: Refusing
+) -> None:
+    refusing.let_in()
+    alice.end_token()
+    liar.answers["/oauth2/token"] = (503, {"error": "temporarily_unavailable"})
+
+    connected = alice.run(*refusing.words("id", "-un"))
+    unknown = alice.run("ssh", SERVICE)
+
+    assert (connected.status, connected.out) == (0, "root\n"), connected.err
+    assert unknown.status == 1
+    assert "If you know its host, say `amrgate ssh SERVICE@HOST`." in unknown.err
+
+
 def test_over_ssh_the_port_of_a_step_up_must_be_forwarded(alice: Engineer, liar: Liar) -> None:
     far = replace(alice, more=(("SSH_CONNECTION", "192.0.2.1 1 192.0.2.2 22"),))
     with Terminal(far, "login", "--method", "mfa") as terminal:

@@ -308,14 +308,21 @@ def test_what_was_not_proved_again_leaves_the_amr(services: Services) -> None:
     assert time.time() - claims["auth_time"] < 60
 
 
-@pytest.mark.parametrize(("amr", "shown"), [("mfa", "Set up a second factor"), ("sso:acme", "sso")])
-def test_what_cannot_be_shown_is_said(services: Services, amr: str, shown: str) -> None:
+@pytest.mark.parametrize(
+    ("amr", "shown", "told"),
+    [
+        ("mfa", "Set up a second factor", "your account has no second factor that will do"),
+        ("sso:acme", "sso", "what is asked for cannot be shown here"),
+    ],
+)
+def test_what_cannot_be_shown_is_said(services: Services, amr: str, shown: str, told: str) -> None:
     browser, client = Browser(services), Client(services)
     browser.log_in(browser.get("/login"), add_person(services, "alice"))
     page = browser.get(client.url(amr=amr))
     assert shown in page.text
     back = fault_of(browser.submit(page, decision="deny").headers["location"])
     assert back["error"] == "unmet_authentication_requirements"
+    assert told in back["error_description"]
 
 
 def test_a_link_that_was_changed_or_is_old_leads_nowhere(services: Services) -> None:

@@ -131,4 +131,4 @@ def _refusal(parameters: dict[str, str]) -> CAError:
     from ca.words import safe
 
     said = parameters.get("error_description") or parameters["error"]
-    return NotAuthenticated(f"You are not logged in: {safe(said[:500])}")
+    return NotAuthenticated(f"There is no new login: {safe(said[:500])}")

@@ -1,5 +1,6 @@
 """HTTP with the certificate authority: bounded in time, no redirects, errors as sentences."""
 
+import platform
 from dataclasses import dataclass
 from ipaddress import ip_address
 from json import loads
@@ -77,7 +78,9 @@ def request(  # noqa: PLR0913 the parts of a request
     """
     import httpx2  # a tenth of a second, which commands without a request do not pay
 
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers = {"User-Agent": _user_agent()}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
     secure = url.startswith("https://")
     host = safe(urlsplit(url).netloc)
     data = bytearray()
@@ -99,6 +102,13 @@ def request(  # noqa: PLR0913 the parts of a request
         ) from error
     authenticate = response.headers.get("www-authenticate", "")
     return Answer(response.status_code, _json(bytes(data)), authenticate)
+
+
+def _user_agent() -> str:
+    """What people find this program by among their sessions, and are shown before they allow it."""
+    from importlib.metadata import version
+
+    return f"amrgate/{version('amrgate')} ({platform.system()})"
 
 
 def _json(data: bytes) -> Any:

@@ -47,6 +47,20 @@ router.include_router(security.router)
 
 For = Annotated[str, Query(alias="for")]
 
+# Why a client gets no code: OAuth's word, and what its person reads.
+CANCELLED = ("access_denied", "the login was cancelled in the browser.")
+_UNMET = "unmet_authentication_requirements"
+NOT_GIVEN = {
+    Step.ENROL: (
+        _UNMET,
+        "your account has no second factor that will do. Set one up on the security page, then try again.",
+    ),
+    Step.UNMET: (
+        _UNMET,
+        "what is asked for cannot be shown here. Ask the admins of your organization.",
+    ),
+}
+
 
 @router.get("/")
 def show_home() -> Response:
@@ -180,15 +194,8 @@ def take_consent(services: Given, request: Request, form: Form) -> Response:
     issuer = services.settings.issuer
     if form.get("decision") != "allow":
         step = flow.step_of(services, purpose, session_of(services, request, now))
-        error = (
-            "unmet_authentication_requirements"
-            if step in (Step.ENROL, Step.UNMET)
-            else "access_denied"
-        )
-        return RedirectResponse(
-            asked.answer(issuer, error=error, error_description="The login was not completed."),
-            303,
-        )
+        error, why = NOT_GIVEN.get(step, CANCELLED)
+        return RedirectResponse(asked.answer(issuer, error=error, error_description=why), 303)
     session = flow.session_at(services, request, purpose, Step.DONE, now)
     code = give_code(services.engine, asked, session, now)
     return RedirectResponse(asked.answer(issuer, code=code), 303)

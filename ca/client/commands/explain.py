@@ -5,10 +5,12 @@ from typing import Any
 
 import click
 
-from ca.client import output, place, stepup
+from ca.client import output, stepup
+from ca.client.account import Account
 from ca.client.commands.common import account, json_option, path, way_of_program
 from ca.client.main import LOGIN_REQUIRED
 from ca.client.output import text, texts
+from ca.client.place import api_token
 from ca.errors import NotFound
 from ca.words import login_command, safe
 from sshd_hook.policy import MORE_AUTHENTICATION, Decision
@@ -31,8 +33,9 @@ def explain(service: str, *, as_json: bool) -> None:
     Example:
         amrgate explain abcdefg123456-main-bvxea6i--app
     """
+    me = account()
     try:
-        found = account().call("GET", path("services", service, "access"))
+        found = me.call("GET", path("services", service, "access"))
     except NotFound as error:
         raise NotFound(
             f"{error.message} Check the name; an admin of its project can give you a role. Some"
@@ -42,12 +45,12 @@ def explain(service: str, *, as_json: bool) -> None:
     if as_json:
         output.as_json(found)
     else:
-        _show(found, service, outcome)
+        _show(me, found, service, outcome)
     if outcome not in (ALLOWED, REPORT_ONLY):
         sys.exit(LOGIN_REQUIRED)
 
 
-def _show(found: Any, service: str, outcome: str) -> None:
+def _show(me: Account, found: Any, service: str, outcome: str) -> None:
     if outcome in (ALLOWED, REPORT_ONLY):
         click.echo(f"{safe(service)} on {safe(text(found, 'host'))} lets you in.")
     for line in text(found, "text").splitlines():
@@ -59,9 +62,17 @@ def _show(found: Any, service: str, outcome: str) -> None:
         for words in missing_in_words(Decision(MORE_AUTHENTICATION, amr, max_age, _missing(found))):
             click.echo(f" - {words}")
     if outcome != ALLOWED:
-        # Who keeps a token in their own folder may log in instead; the environment's is the login.
-        way_on = way_of_program(place.find()) if place.api_token() else ""
-        click.echo(f"Next step: {way_on or login_command(amr, max_age)}")
+        click.echo(f"Next step: {_next_step(me, amr, max_age)}")
+
+
+def _next_step(me: Account, amr: tuple[str, ...], max_age: int | None) -> str:
+    # Who keeps a token in their own folder may log in instead; the environment's is the login.
+    if api_token() and (way_on := way_of_program(me.place)):
+        return way_on
+    user = me.call("GET", "/users/me") if "mfa" in amr else None
+    has_none = isinstance(user, dict) and user.get("mfa_enabled") is False
+    enrol = "amrgate mfa setup, then " if has_none else ""
+    return f"{enrol}{login_command(amr, max_age)}"
 
 
 def _missing(found: Any) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """`amrgate mfa`: the second factors of one's own account."""
 
 import re
+from collections.abc import Callable
 from urllib.parse import quote, urlencode
 
 import click
@@ -9,10 +10,11 @@ from ca import words
 from ca.client import output
 from ca.client.commands.common import account, is_interactive, json_option, own_path
 from ca.client.output import ago, text, texts
-from ca.errors import Unavailable
+from ca.errors import InvalidRequest, Unavailable
 
 _SECRET = re.compile(r"[A-Z2-7]{16,128}=*", re.ASCII)  # base32, RFC 4648
 CODES_A_LINE = 2
+TRIES = 3  # of a code
 APP = "app"
 
 
@@ -65,8 +67,7 @@ def setup() -> None:
     click.echo(f"(In a browser, this is at {me.session().ca}/security.)")
     _show_picture(_uri(offered, secret))
     click.echo(f"type this secret into it: {secret}\n")
-    code = click.prompt("The code that the app shows").replace(" ", "")
-    answer = me.call("POST", path, {"secret": secret, "passcode": code})
+    answer = _prove(lambda code: me.call("POST", path, {"secret": secret, "passcode": code}))
     click.echo("Verified and saved.")
     _show_codes(answer)
     click.echo("Now log in with it: run `amrgate login -f`.")
@@ -136,6 +137,19 @@ def remove(factor: str, *, yes: bool) -> None:
     parts = ("totp",) if factor == APP else ("webauthn", factor)
     me.call("DELETE", own_path(me, *parts))
     click.echo(f"Removed: {what}.")
+
+
+def _prove(send: Callable[[str], object]) -> object:
+    """Have the app's code typed, again where it was mistyped: the app would have another secret else."""
+    for left in reversed(range(TRIES)):
+        code = click.prompt("The code that the app shows").replace(" ", "")
+        try:
+            return send(code)
+        except InvalidRequest as error:
+            if not left:
+                raise
+            click.echo(error.message, err=True)
+    raise AssertionError
 
 
 def _uri(offered: object, secret: str) -> str:

@@ -8,9 +8,12 @@ import click
 from ca.client import certificates, connection
 from ca.client.account import Account
 from ca.client.commands.common import account, offer, path
-from ca.errors import NotFound
+from ca.client.place import api_token
+from ca.client.session import load
+from ca.errors import NotFound, Unavailable
 from ca.words import safe
 
+SAY_HOST = "If you know its host, say `amrgate ssh SERVICE@HOST`."
 FLAGS_WITH_VALUE = "BbcDEeFIiJLlmOopQRSWw"  # of ssh(1)
 
 
@@ -35,7 +38,8 @@ def ssh(words: tuple[str, ...]) -> None:
     """
     before, service, after = _split(words)
     me = account()
-    me.session()  # without a login there is nothing to do
+    if not api_token():
+        load(me.place)  # without a login there is nothing to do; its certificate needs no authority
     me.place.make()
     certificates.renew_if_needed(me)
     arguments = (*before, service if "@" in service else _with_host(me, service), *after)
@@ -74,7 +78,10 @@ def _with_host(me: Account, service: str) -> str:
         NotFound: it does not, or will not tell.
     """
     project = service.split("-", 1)[0]
-    found = me.call("GET", path("projects", project, "environments"))
+    try:
+        found = me.call("GET", path("projects", project, "environments"))
+    except Unavailable as error:
+        raise Unavailable(f"{error.message} {SAY_HOST}") from error
     for environment in found if isinstance(found, list) else []:
         links = environment.get("_links") if isinstance(environment, dict) else None
         for link in links.values() if isinstance(links, dict) else []:
@@ -82,8 +89,7 @@ def _with_host(me: Account, service: str) -> str:
             if isinstance(address, str) and (host := _host_of(address, service)):
                 return f"{service}@{host}"
     raise NotFound(
-        f"The service {safe(service)} doesn't exist or you do not have access to it."
-        " If you know its host, say `amrgate ssh SERVICE@HOST`."
+        f"The service {safe(service)} doesn't exist or you do not have access to it. {SAY_HOST}"
     )
 
 
