@@ -94,12 +94,31 @@ def test_without_a_ca_there_is_a_word_about_init(tmp_path: Path) -> None:
         assert "amrgate-ca init" in missing.error(*words)
 
 
-def test_a_database_that_cannot_be_used_is_told(ca: Ca, tmp_path: Path) -> None:
-    chosen = settings.read(ca.data)
-    gone = Settings(**{**vars(chosen), "database": f"sqlite:///{tmp_path}/no/such/folder"})
-    (ca.data / settings.SETTINGS_FILE).write_text(settings.render(gone))
+FAULTS = {
+    "sqlite:///{}/gone": "There is no database at ",
+    "sqlite:///{}/damaged": "file is not a database",
+    "sqlite:///{}/folder": "unable to open database file",
+    "sqlite:///{}/empty": "schema is empty, but this version needs",
+    "postgresql://127.0.0.1:1/gone": "The database did not do it, and nothing was changed: ",
+}
 
-    assert "The database " in ca.error("apply", EXAMPLE)
+
+@pytest.mark.parametrize("url", FAULTS)
+def test_a_database_that_cannot_be_used_is_told(ca: Ca, tmp_path: Path, url: str) -> None:
+    (tmp_path / "damaged").write_text("no database " * 100)
+    (tmp_path / "empty").touch()
+    (tmp_path / "folder").mkdir()
+    chosen = settings.read(ca.data)
+    broken = Settings(**{**vars(chosen), "database": url.format(tmp_path)})
+    (ca.data / settings.SETTINGS_FILE).write_text(settings.render(broken))
+
+    for words in (("apply", EXAMPLE), ("user", "list"), ("serve",)):
+        assert FAULTS[url] in ca.error(*words), words
+    ca.error("doctor")
+    looked_at = ca.run("doctor").stdout
+    assert "FAIL  the database has this version's schema: " in looked_at
+    assert FAULTS[url] in looked_at
+    assert not (tmp_path / "gone").exists(), "an empty one would look like a CA that never was"
 
 
 def test_the_program_itself(ca: Ca) -> None:

@@ -11,10 +11,9 @@ import click
 from ca import audit, settings
 from ca.errors import CAError, Misconfigured
 from ca.keys import files, keyring
+from ca.ops.database import open_any_version, open_database
 from ca.ops.options import data_option
-from ca.settings import Settings
-from ca.store import schema
-from ca.store.engine import open_engine, reading
+from ca.store.engine import reading
 
 Check = tuple[str, Callable[[], None]]
 
@@ -49,13 +48,13 @@ def checks(data: Path) -> Iterator[Check]:
         yield f"the key {path.name} is ours alone", partial(_private, path)
     yield "the recovery key is offline", lambda: _recovery(data)
     try:
-        chosen = settings.read(data)
+        settings.read(data)
     except Misconfigured as error:
         yield "the settings can be read", partial(_fail, error)
         return
     yield "the settings can be read", lambda: None
-    yield "the database has this version's schema", lambda: _schema(chosen)
-    yield "the audit log is whole", lambda: _audit(chosen)
+    yield "the database has this version's schema", lambda: _schema(data)
+    yield "the audit log is whole", lambda: _audit(data)
 
 
 def _fail(error: Misconfigured) -> None:
@@ -80,18 +79,11 @@ def _recovery(data: Path) -> None:
         raise Misconfigured(f"{path} is still here: move it to a safe place.")
 
 
-def _schema(chosen: Settings) -> None:
-    engine = open_engine(chosen.database)
-    try:
-        schema.check(engine)
-    finally:
-        engine.dispose()
+def _schema(data: Path) -> None:
+    with open_database(data):
+        pass
 
 
-def _audit(chosen: Settings) -> None:
-    engine = open_engine(chosen.database)
-    try:
-        with reading(engine) as connection:
-            audit.verify(connection)
-    finally:
-        engine.dispose()
+def _audit(data: Path) -> None:
+    with open_any_version(data) as engine, reading(engine) as connection:
+        audit.verify(connection)

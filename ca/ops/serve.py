@@ -17,10 +17,9 @@ from ca import logging, settings, smtp
 from ca.errors import Misconfigured
 from ca.keys import Keyring, keyring
 from ca.ops import process
+from ca.ops.database import open_database
 from ca.ops.options import data_option, known_passphrase, passphrase_option
 from ca.settings import Settings
-from ca.store import schema
-from ca.store.engine import open_engine
 
 BACKLOG = 2048  # connections that wait to be accepted
 GRACE = 5  # seconds that requests under way get when we are told to stop
@@ -46,7 +45,8 @@ def serve(data: Path, passphrase_file: Path | None, workers: int) -> None:
     Example: amrgate-ca serve --workers 4 --passphrase-file /root/passphrase
     """
     chosen = settings.read(data)
-    check_database(chosen)
+    with open_database(data):  # before anybody waits for the keys; a connection crosses no fork
+        pass
     smtp.read_password(chosen)
     process.hide_memory()
     keys = keyring.unlock(data, known_passphrase(passphrase_file))
@@ -58,19 +58,6 @@ def serve(data: Path, passphrase_file: Path | None, workers: int) -> None:
 
     bare_app()  # every route once, before the fork: its memory is shared by all workers
     sys.exit(Supervisor(lambda number: work(chosen, keys, sockets[number]), workers).run())
-
-
-def check_database(chosen: Settings) -> None:
-    """Refuse a database of another version, before anybody waits for the keys.
-
-    Raises:
-        Misconfigured: it is one, or cannot be opened.
-    """
-    engine = open_engine(chosen.database)
-    try:
-        schema.check(engine)
-    finally:
-        engine.dispose()  # a connection must not cross the fork
 
 
 def listen(where: str, count: int) -> list[socket.socket]:

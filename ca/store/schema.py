@@ -65,7 +65,7 @@ def _another(found: str) -> Misconfigured:
     needed = newest()
     cure = "take the version that made it, or a later one"
     if found < needed:
-        cure = "run `amrgate-ca upgrade`" if found else "`amrgate-ca init` makes one"
+        cure = "run `amrgate-ca upgrade`" if found else "put a backup of it back"
     return Misconfigured(
         f"The database's schema is {found or 'empty'}, but this version needs {needed}: {cure}."
     )
