@@ -84,7 +84,7 @@ FAULTS = {
     "an amr of a login": (ACME + REQUIREMENT.replace('"mfa"', '"pwd"'), "'pwd' is neither"),
     "too young": (ACME + REQUIREMENT.replace("3600", "240"), "240 is not"),
     "too old": (ACME + REQUIREMENT.replace("3600", "31536060"), "31536060 is not"),
-    "no whole minutes": (ACME + REQUIREMENT.replace("3600", "3601"), "3601 is not"),
+    "no whole minutes": (ACME + REQUIREMENT.replace("3600", "3601"), "3601 s is not"),
     "half a minute": (ACME + REQUIREMENT.replace("3600", "3600.5"), "3600.5 is not"),
     "an age alone": (
         ACME + REQUIREMENT.replace('["mfa", "sso:acme"]', "[]"),

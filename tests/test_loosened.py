@@ -88,7 +88,7 @@ def requires(what: str, name: str, rule: str) -> str:
         pytest.param(
             WITH_OLGA.replace("[organizations.acme]", "[organizations.acme]\nmax_offline = 900"),
             WITH_OLGA,
-            "let its hosts decide longer without the CA. It is now 86400 seconds.",
+            "let its hosts decide longer without the CA. It is now 1 day.",
             id="hosts",
         ),
         pytest.param(
@@ -96,7 +96,7 @@ def requires(what: str, name: str, rule: str) -> str:
                 "[organizations.acme]", "[organizations.acme]\ncertificate_lifetime = 300"
             ),
             WITH_OLGA,
-            "let its certificates live longer. It is now 3600 seconds.",
+            "let its certificates live longer. It is now 1 hour.",
             id="certificates",
         ),
     ],

@@ -65,7 +65,7 @@ def show_confirm(services: Given, request: Request, sealed: For = "") -> Respons
         wants=words.asked(asked.amr, asked.max_age),
         code=written(device.user_code),
         at=time.strftime("%H:%M:%S", time.gmtime(asked.created_at)),
-        ago=now - asked.created_at,
+        ago=words.age(now - asked.created_at),
         sealed=flow.seal(services.keys.seal, purpose),
     )
 

@@ -177,7 +177,7 @@ def show_consent(services: Given, request: Request, sealed: For = "") -> Respons
         request=purpose.request,
         may=words.may(purpose.request.scope),
         asked=time.strftime("%H:%M:%S", time.gmtime(purpose.request.asked_at)),
-        ago=now - purpose.request.asked_at,
+        ago=words.age(now - purpose.request.asked_at),
         sealed=flow.seal(services.keys.seal, purpose),
         another=flow.page_of(services, another, Step.PASSWORD),
     )

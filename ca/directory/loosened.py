@@ -13,6 +13,7 @@ from ca.store import directory, projects, served, sso
 from ca.store.directory import Requirement
 from ca.store.engine import reading
 from ca.store.items import Item
+from ca.words import roughly
 from sshd_hook import names
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _in_words(change: Change) -> str:
     if kind == "organization" and after is not None:
         for name, done in LIFETIMES.items():
             if _seconds(after[name]) > _seconds(before[name]):
-                return f"{done}. It is now {_seconds(after[name])} seconds."
+                return f"{done}. It is now {roughly(_seconds(after[name]))}."
     return ""
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
+from ca.words import roughly
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,7 +31,8 @@ def problems(requirement: Requirement, providers: frozenset[str]) -> Iterator[tu
             yield "amr", f'{value!a} is neither "mfa" nor "sso:" and a provider of the organization'
     age = requirement.max_age
     if age is not None and (age % 60 or not MIN_AGE <= age <= MAX_AGE):
-        yield "max_age", f"{age} is not in whole minutes from {MIN_AGE} s to {MAX_AGE} s"
+        bounds = f"from {roughly(MIN_AGE)} to {roughly(MAX_AGE)}"
+        yield "max_age", f"{age} s is not in whole minutes, {bounds}"
     if age is not None and not requirement.amr:
         yield "max_age", "needs an amr beside it, so that there is something to prove again"
     if requirement.device and not requirement.amr:

@@ -27,6 +27,7 @@ from ca.store.api_tokens import ApiToken
 from ca.store.engine import reading, writing
 from ca.store.people import User
 from ca.store.revocations import Cause
+from ca.words import roughly
 
 PREFIX = "amrgate_"
 RANDOM_DIGITS = 30  # of base 62: 178 bits
@@ -59,8 +60,7 @@ class Wish:
             raise InvalidRequest(f"Give the token a name of 1 to {MAX_NAME} characters.")
         if not MIN_LIFETIME <= self.lifetime <= MAX_LIFETIME:
             raise InvalidRequest(
-                f"A token lives for {MIN_LIFETIME} to {MAX_LIFETIME} seconds"
-                f" ({MAX_LIFETIME // 86400} days)."
+                f"A token lives for {roughly(MIN_LIFETIME)} to {roughly(MAX_LIFETIME)}."
             )
         if not set(self.scope.split()) <= LIMITS.keys():
             raise InvalidRequest(f"A token's scope is of: {', '.join(LIMITS)}.")

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from ca import settings
-from ca.errors import Misconfigured, Unavailable
+from ca.errors import Unavailable
 from ca.store import schema
-from ca.store.engine import open_engine
+from ca.store.engine import check_file, open_engine
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def open_any_version(data: Path) -> Iterator[Engine]:
     """
     url = settings.read(data).database
     engine = open_engine(url)
-    _see_file(url)
+    check_file(url)
     try:
         yield engine
     except DatabaseError as error:
@@ -50,15 +50,6 @@ def open_any_version(data: Path) -> Iterator[Engine]:
         ) from error
     finally:
         engine.dispose()
-
-
-def _see_file(url: str) -> None:
-    # SQLite would make an empty one, which then looks like a CA that was never made.
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
-        raise Misconfigured(
-            f"There is no database at {parsed.database}: put a backup of it back (docs/recovery.md)."
-        )
 
 
 def operator() -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -49,6 +50,19 @@ def open_engine(url: str) -> Engine:
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def check_file(url: str) -> None:
+    """See that the database is there, if it is a file: SQLite would make an empty one.
+
+    Raises:
+        Misconfigured: it is gone. An empty one would look like a CA that was never made.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
+        raise Misconfigured(
+            f"There is no database at {parsed.database}: put a backup of it back (docs/recovery.md)."
+        )
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

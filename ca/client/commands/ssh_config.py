@@ -18,7 +18,7 @@ _file = click.option(
 
 @click.group(name="ssh-config")
 def ssh_config() -> None:
-    """Let plain ssh, scp, sftp, rsync and git use your certificate.
+    """Let plain ssh, scp, sftp and rsync use your certificate.
 
     \b
     Example:
