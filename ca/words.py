@@ -1,4 +1,4 @@
-"""Words for people at a terminal: engineers and operators."""
+"""Words for people, most of them at a terminal."""
 
 import re
 from collections.abc import Iterable
@@ -16,6 +16,25 @@ _METHODS = {
     "swk": "passkey",
     "recovery": "recovery code",
 }
+
+
+# The first that is found: each of them also claims to be those below it.
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome or Chromium"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
 
 
 def safe(text: str) -> str:
@@ -45,6 +64,15 @@ def _is_sso(value: str) -> bool:
 def _provider(value: str, values: Iterable[str]) -> str:
     """The provider of a login there, and whether it told of more than one factor."""
     return f"{value[4:]}, with MFA" if f"{value}:mfa" in values else value[4:]
+
+
+def device(user_agent: str) -> str:
+    """What a program says that it is; in its own words where we do not know them."""
+    if not user_agent.startswith("Mozilla/"):
+        return user_agent or "unknown device"
+    browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
+    system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
+    return f"{browser} on {system}" if browser and system else user_agent
 
 
 def roughly(seconds: int) -> str:

@@ -56,7 +56,7 @@ def test_info_says_it_in_words(alice: Engineer) -> None:
     assert "amr: pwd" in lines
     assert f"key id: {ALICE}" in lines
     assert f"principals: {ALICE}" in lines
-    assert f"session: {HANDLE}" in lines
+    assert f"session handle: {HANDLE}" in lines
     assert any(
         re.fullmatch(r"validity: valid for (59 minutes|1 hour), until .* UTC", x) for x in lines
     )

@@ -70,7 +70,9 @@ def test_what_was_issued_is_listed(services: Services, data: Path) -> None:
     assert (of_bob["serial"], of_bob["session"]) == (str(second), bob.handle)
     assert (of_bob["of"], of_bob["id"], of_bob["kind"]) == ("bob", bob.user.id, "user")
     assert of_bob["revoked"] is None
-    assert check(data, "certificate", "list", "--of", "nobody") == ""
+    mistyped = run(data, "certificate", "list", "--of", "nobody")
+    assert (mistyped.exit_code, mistyped.stdout) == (1, "")
+    assert "There is no user or host 'nobody'" in mistyped.stderr
 
 
 def test_a_serial_a_session_and_a_key_are_told_apart(

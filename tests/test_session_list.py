@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select
 
-from ca.console import words
+from ca import words
 from ca.identity.proofs import Proof
 from ca.store.engine import reading
 from ca.store.tables import audit_records

@@ -42,6 +42,15 @@ class Account:
             present = session.load(self.place)
         return session.renewed(self.place, present) if session.is_ending(present) else present
 
+    def check_login(self) -> None:
+        """See that there is a login, without asking the authority: it may be away.
+
+        Raises:
+            NotAuthenticated: nobody is logged in.
+        """
+        if not api_token():
+            session.load(self.place)
+
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Call the API, and once more after a step-up.
 

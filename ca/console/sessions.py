@@ -14,6 +14,7 @@ from ca.identity import own_sessions
 from ca.oauth.forms import Form
 from ca.services import Given
 from ca.store.session_list import BROWSER, Listed
+from ca.words import device
 
 PATH = f"{HOME}/sessions"
 
@@ -62,8 +63,8 @@ def _shown(one: Listed, present: str, now: int) -> dict[str, object]:
     return {
         "id": one.id,
         "client": one.client_id,
-        "device": words.device(one.user_agent),
-        "browser": words.device(one.browser),
+        "device": device(one.user_agent),
+        "browser": device(one.browser),
         "address": one.address,
         "methods": words.methods(one.proofs),
         "begun": words.age(now - one.created_at),

@@ -1,4 +1,4 @@
-"""What pages say in words: devices, methods, ages. Pure."""
+"""What pages say in words: methods, ages, what is asked. Pure."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,33 +12,6 @@ METHODS = {
     "hwk": "security key",
     "swk": "passkey",
 }
-
-# The first that is found: each of them also claims to be those below it.
-_BROWSERS = (
-    ("Edg", "Edge"),
-    ("OPR/", "Opera"),
-    ("Firefox/", "Firefox"),
-    ("Chrome/", "Chrome or Chromium"),
-    ("Safari/", "Safari"),
-)
-_SYSTEMS = (
-    ("Android", "Android"),
-    ("iPhone", "iPhone"),
-    ("iPad", "iPad"),
-    ("Windows", "Windows"),
-    ("Mac OS X", "macOS"),
-    ("CrOS", "ChromeOS"),
-    ("Linux", "Linux"),
-)
-
-
-def device(user_agent: str) -> str:
-    """What a program says that it is; in its own words where we do not know them."""
-    if not user_agent.startswith("Mozilla/"):
-        return user_agent or "unknown device"
-    browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
-    system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
-    return f"{browser} on {system}" if browser and system else user_agent
 
 
 def methods(proofs: Iterable[Proof]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from sqlalchemy import Engine
 
-from ca.errors import InvalidRequest
+from ca.errors import InvalidRequest, NotFound
 from ca.issuance import revocation
 from ca.keys.files import read_public_key
 from ca.keys.keyring import key_path
@@ -47,11 +47,17 @@ def list_certificates(owner: str | None, data: Path, *, as_json: bool) -> None:
     shown = [
         (names.get(one.subject, one.subject), one)
         for one in found
-        if owner in (None, names.get(one.subject))
+        if owner in (None, one.subject, names.get(one.subject))
     ]
+    if not shown and owner is not None and owner not in names.values():
+        raise NotFound(
+            f"There is no user or host {owner!a}: see `amrgate-ca user list` and `amrgate-ca host list`."
+        )
     if as_json:
         click.echo(json.dumps([_fields(name, one) for name, one in shown], indent=2))
         return
+    if not shown:
+        click.echo("There are none.", err=True)
     for name, one in shown:
         state = "" if one.revoked_at is None else "  revoked"
         click.echo(f"{one.serial}  {name}  until {_moment(one.valid_before)}{state}")

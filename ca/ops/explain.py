@@ -94,7 +94,9 @@ def explain_command(  # noqa: PLR0913 -- its arguments and options
 
     Exit status: 0 if one of them is let in, 3 if a login that shows more would be, 4 if none would.
 
-    Example: amrgate-ca host explain ssh.acme.example alice abcdefg123456-main-bvxea6i--app
+    \b
+    Example:
+      amrgate-ca host explain ssh.acme.example alice abcdefg123456-main-bvxea6i--app
     """
     now = int(time.time())
     with open_database(data) as engine, reading(engine) as connection:

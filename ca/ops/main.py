@@ -23,7 +23,6 @@ COMMANDS = (
     "user",
     "sso",
     "certificate",
-    "audit",
     "doctor",
     "openapi",
 )

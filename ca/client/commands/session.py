@@ -7,7 +7,7 @@ import click
 from ca.client import output
 from ca.client.commands.common import account, json_option, own_path
 from ca.client.output import ago, text, texts
-from ca.words import methods
+from ca.words import device, methods
 
 
 @click.group()
@@ -53,7 +53,7 @@ def list_(*, as_json: bool) -> None:
 def _program(one: dict[str, Any]) -> str:
     """What it calls itself; one that logs in by a token is known by the name that its person gave that."""
     name = text(one, "api_token")
-    return f"API token {name}" if name else text(one, "user_agent")
+    return f"API token {name}" if name else device(text(one, "user_agent"))
 
 
 def _what(one: dict[str, Any]) -> str:

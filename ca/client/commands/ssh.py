@@ -8,8 +8,6 @@ import click
 from ca.client import certificates, connection
 from ca.client.account import Account
 from ca.client.commands.common import account, offer, path
-from ca.client.place import api_token
-from ca.client.session import load
 from ca.errors import NotFound, Unavailable
 from ca.words import safe
 
@@ -38,8 +36,7 @@ def ssh(words: tuple[str, ...]) -> None:
     """
     before, service, after = _split(words)
     me = account()
-    if not api_token():
-        load(me.place)  # without a login there is nothing to do; its certificate needs no authority
+    me.check_login()  # without one there is nothing to do
     me.place.make()
     certificates.renew_if_needed(me)
     arguments = (*before, service if "@" in service else _with_host(me, service), *after)

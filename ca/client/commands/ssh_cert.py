@@ -43,7 +43,7 @@ def load(*, force: bool, quiet: bool) -> None:
         amrgate ssh-cert load
     """
     me = Account(place.find(), refuse)
-    me.session()  # without a login there is nothing to do
+    me.check_login()  # without one there is nothing to do
     me.place.make()
     found = certificates.renew(me) if force else certificates.renew_if_needed(me)
     if not quiet:
@@ -95,6 +95,7 @@ def _show(fields: dict[str, object], found: Certificate, now: int) -> None:
     at = fields["auth time"]
     shown = {name: value for name, value in fields.items() if value not in ("", None, [])}
     shown.pop("valid after")
+    shown["session handle"] = shown.pop("session")  # its id is another, which opens something
     shown["valid before"] = validity(found, now)
     if isinstance(at, int):
         shown["auth time"] = f"{words.roughly(max(0, now - at))} ago, {words.moment(at)}"
