@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select
 
-from ca import words
+from ca.console import words
 from ca.identity.proofs import Proof
 from ca.store.engine import reading
 from ca.store.tables import audit_records
+from ca.words import device
 from tests.devices import Machine, type_code
 from tests.test_sessions import XSS, is_in
 from tests.web import Browser, Client, add_person, pass_time
@@ -166,7 +167,7 @@ def test_a_browser_that_calls_itself_a_script_is_shown_as_text(services: Service
     ],
 )  # fmt: skip
 def test_devices_in_words(user_agent: str, said: str) -> None:
-    assert words.device(user_agent) == said
+    assert device(user_agent) == said
 
 
 def test_methods_and_ages_in_words() -> None:
