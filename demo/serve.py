@@ -33,7 +33,8 @@ def found() -> None:
     say(f"Making a CA in {FOLDER}: remove that folder to begin anew.")
     PASSWORDS.mkdir(mode=0o700, parents=True)
     secret(PASSPHRASE)
-    operate("init", "--passphrase-file", str(PASSPHRASE), "--issuer", CA)
+    hosts = ("--ssh-host", "*.acme.example")
+    operate("init", "--passphrase-file", str(PASSPHRASE), "--issuer", CA, *hosts)
     operate("apply", EXAMPLE)
     for name in PEOPLE:
         secret(PASSWORDS / name)

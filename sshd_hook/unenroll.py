@@ -27,23 +27,11 @@ def unenroll(*, dry_run: bool) -> None:
     Raises:
         EnrollError: some or all of it is still there; the message says what was in the way.
     """
-    if dry_run:
-        lines = (
-            "Would take away:",
-            *(f"    {path}" for path in _ours()),
-            f"the users {paths.HOOK_USER} and {paths.USERDB_USER}; and what was written into",
-            f"    {hostfiles.PAM}",
-            f"    {hostfiles.NSSWITCH}",
-            "Would keep:",
-            *(
-                f"    {path}"
-                for path in (paths.HOMES, paths.UIDS, paths.ENTRY)
-                if os.path.exists(path)
-            ),
-        )
-        sys.stdout.write("".join(f"{line}\n" for line in lines))
-        return
     try:
+        if dry_run:
+            _see_that_something_is_left()
+            _tell()
+            return
         preflight.check_root()
         with alone():
             _see_that_something_is_left()
@@ -51,6 +39,19 @@ def unenroll(*, dry_run: bool) -> None:
             _take_away()
     except FAILURES as error:
         raise EnrollError(str(error)) from error
+
+
+def _tell() -> None:
+    lines = (
+        "Would take away:",
+        *(f"    {path}" for path in _ours()),
+        f"the users {paths.HOOK_USER} and {paths.USERDB_USER}; and what was written into",
+        f"    {hostfiles.PAM}",
+        f"    {hostfiles.NSSWITCH}",
+        "Would keep:",
+        *(f"    {path}" for path in (paths.HOMES, paths.UIDS, paths.ENTRY) if os.path.exists(path)),
+    )
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 def _take_away() -> None:

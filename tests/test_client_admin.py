@@ -151,7 +151,7 @@ def test_new_codes_and_the_end_of_an_app(server: CaServer, tmp_path: Path) -> No
     set_up_app(carol, browser)
     assert carol.log_in("-f").status == 0
 
-    codes = re.findall(r"[0-9a-z]{4}(?:-[0-9a-z]{4}){5}", said(carol, "mfa", "codes"))
+    codes = re.findall(r"[0-9a-z]{4}(?:-[0-9a-z]{4}){5}", said(carol, "mfa", "codes", "--yes"))
     assert len(set(codes)) == 10
 
     with Terminal(carol, "mfa", "remove", "app") as terminal:

@@ -76,6 +76,8 @@ def test_an_account_from_the_terminal(ca_server: CaServer, tmp_path: Path) -> No
     program = replace(dave, more=(("AMRGATE_API_TOKEN", made.out), ("AMRGATE_CA", ca_server.url)))
     who = json.loads(program.run("whoami", "--json").out)
     assert (who["username"], who["amr"]) == ("alice", ["pwd"])
+    ended = program.run("logout")
+    assert "AMRGATE_API_TOKEN in the environment logs each command in again" in ended.err
     refused = program.run("token", "create", "another")
     assert (refused.status, "Log in to do that" in refused.err) == (1, True), refused.err
     assert dave.run("token", "remove", listed["id"]).status == 0
@@ -203,6 +205,8 @@ def test_an_admin_requires_a_second_factor(ca_server: CaServer, tmp_path: Path) 
     allowed = carol.run("explain", SERVICE)
     reported = bob.run("org", "mfa", "acme", "report", "--max-age", "1h")
     lacking = carol.run("explain", SERVICE)
+    with_device = bob.run("org", "mfa", "acme", "report", "--device").out
+    without = bob.run("org", "mfa", "acme", "report", "--no-device").out
     preview = json.loads(bob.run("org", "mfa", "acme", "preview", "--json").out)
     with Terminal(bob, "org", "mfa", "acme", "on") as terminal:
         terminal.wait_for("Require it now? [Y/n]")
@@ -217,6 +221,7 @@ def test_an_admin_requires_a_second_factor(ca_server: CaServer, tmp_path: Path) 
     assert (allowed.status, allowed.out) == (0, f"{SERVICE} on ssh.acme.example lets you in.\n")
     assert "1 hour, but only reported: whoever lacks it is let in.\n" in reported.out, reported.err
     assert lacking.status == 0
+    assert ("device" in with_device, "device" in without) == (True, False)
     assert "not held against it yet:\n - Multi-factor authentication (MFA)\n" in lacking.out
     next_step = "Next step: amrgate mfa setup, then amrgate login --method mfa --max-age 1h\n"
     assert lacking.out.endswith(next_step)

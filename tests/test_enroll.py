@@ -173,6 +173,9 @@ def test_a_dry_run_changes_nothing_and_says_what_would(fresh_host: Host) -> None
         assert path in enrolled.out
     assert enrolled.out.endswith("and its host certificates;\nmake sshd read its configuration;\n")
     assert not fresh_host.machine.path(f"{FOLDER}/requests").exists()
+    nothing = fresh_host.command("unenroll", "--dry-run")
+    assert nothing.status == 1
+    assert "this host is not enrolled: there is nothing to undo" in nothing.err
 
 
 def refuse(host: Host) -> None:

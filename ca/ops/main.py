@@ -23,6 +23,7 @@ COMMANDS = (
     "user",
     "sso",
     "certificate",
+    "audit",
     "doctor",
     "openapi",
 )

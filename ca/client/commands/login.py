@@ -13,7 +13,7 @@ from ca.client.commands import common
 from ca.client.commands.common import Authority, Length, Methods, authority_of
 from ca.client.commands.whoami import describe
 from ca.client.login import Wish, has_browser, is_remote, replace_session
-from ca.client.place import Place
+from ca.client.place import API_TOKEN, Place
 from ca.errors import CAError, NotAuthenticated
 
 MAX_TOKEN = 4096  # characters of an API token
@@ -101,6 +101,10 @@ def logout() -> None:
             f"Your tokens are gone from this machine, but not revoked: {error.message}"
         ) from error
     click.echo("You are logged out.")
+    if place.api_token():
+        click.echo(
+            f"But {API_TOKEN} in the environment logs each command in again: unset it.", err=True
+        )
 
 
 def _log_in_by_token(here: Place, authority: str) -> None:

@@ -74,8 +74,9 @@ def setup() -> None:
 
 
 @mfa.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
-def codes(*, as_json: bool) -> None:
+def codes(*, yes: bool, as_json: bool) -> None:
     """Make new recovery codes. The old ones are void at once.
 
     \b
@@ -83,6 +84,8 @@ def codes(*, as_json: bool) -> None:
         amrgate mfa codes
     """
     me = account()
+    if not yes and is_interactive():
+        click.confirm("Make new codes, and void those that you have?", abort=True, err=True)
     answer = me.call("POST", own_path(me, "codes"))
     if as_json:
         output.as_json({"recovery_codes": texts(answer, "recovery_codes")})

@@ -20,9 +20,9 @@ MOST_SHOWN = 10  # names
 @click.argument("name")
 @click.argument("action", type=click.Choice(ACTIONS), default="status")
 @click.option("--max-age", type=Length(), help="How recent a login must be.")
-@click.option("--device", is_flag=True, help="Take logins by device code, too.")
+@click.option("--device/--no-device", default=None, help="Take logins by device code, too, or not.")
 @json_option
-def mfa(name: str, action: str, max_age: int | None, *, device: bool, as_json: bool) -> None:
+def mfa(name: str, action: str, max_age: int | None, *, device: bool | None, as_json: bool) -> None:
     """Whether MFA is required; change it, remind members.
 
     `preview` says whom it would meet. `report` asks for it, but only reports who lacks it. `on`
@@ -34,10 +34,10 @@ def mfa(name: str, action: str, max_age: int | None, *, device: bool, as_json: b
         amrgate org mfa acme report
         amrgate org mfa acme on --max-age 1h
     """
-    if action not in REQUIRING and (max_age is not None or device):
+    if action not in REQUIRING and (max_age, device) != (None, None):
         raise click.UsageError(f"--max-age and --device go with {', '.join(REQUIRING)}.")
     me = account()
-    terms = _terms(max_age, device=device)
+    terms = _terms(max_age=max_age, device=device)
     if action == "remind":
         _remind(me, name, as_json=as_json)
         return
@@ -53,10 +53,9 @@ def mfa(name: str, action: str, max_age: int | None, *, device: bool, as_json: b
     click.echo(f"{words.safe(name)}: {in_words(asked)}.")
 
 
-def _terms(max_age: int | None, *, device: bool) -> dict[str, object]:
+def _terms(**said: int | None) -> dict[str, object]:
     """Those that were said: the others stay as they are."""
-    terms: dict[str, object] = {} if max_age is None else {"max_age": max_age}
-    return {**terms, "device": True} if device else terms
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _change(me: Account, name: str, action: str, terms: dict[str, object]) -> None:
